@@ -1,0 +1,75 @@
+// A stage is a deterministic fold over logs: (state, batch of records) -> (state, outputs).
+//
+// The runner (runner.h) gives a stage all it may know: records, ticks of a journalled clock, idle
+// decisions. A stage sees no clock, no random source, no network; so folding the journal again gives
+// the same state and the same outputs, to the bit, whatever the batches' boundaries were when the
+// stage keeps to one rule: what it does depends on the order of records and ticks, never on where one
+// batch ends.
+#ifndef FRESHET_STAGE_STAGE_H
+#define FRESHET_STAGE_STAGE_H
+
+#include "base/stream.h"
+#include "log/log.h"
+
+#define STAGE_TIME_NONE INT64_MIN
+#define STAGE_TIME_END INT64_MAX
+
+struct stage_input {
+    const char *topic;
+    int32_t partition;
+};
+
+// Where a fold puts its outputs; they become visible at the runner's next commit.
+struct stage_outputs;
+// record->sequence is assigned by the runner. The record's bytes are copied.
+CHECKED enum status stage_emit(struct stage_outputs *outputs, size_t output, int32_t partition,
+                               const struct log_record *record, struct error *err);
+
+// One input's account: read == used + in_flight + sum of dropped, always.
+#define ACCOUNT_REASONS_MAX 24
+struct account {
+    const char *input; // topic or kind of record
+    uint64_t read;
+    uint64_t used;
+    uint64_t in_flight;
+    size_t reason_count;
+    const char *reasons[ACCOUNT_REASONS_MAX]; // static strings, kebab-case
+    uint64_t dropped[ACCOUNT_REASONS_MAX];
+};
+bool account_balances(const struct account *account);
+
+struct checkpoint_writer; // checkpoint.h
+struct checkpoint_reader;
+
+struct stage_operations {
+    const char *name; // "ingest", "trainer"
+    // Folds `count` records in the order given. A returned error stops the task: bad input is not an
+    // error but a dropped record with a reason.
+    enum status (*fold)(void *state, const struct log_record *records, size_t count,
+                        struct stage_outputs *outputs, struct error *err);
+    // Journalled inputs other than records. Any may be NULL.
+    // The runner's clock, at most once a tick interval, never going back.
+    enum status (*tick)(void *state, int64_t now_ms, struct stage_outputs *outputs,
+                        struct error *err);
+    // Input `slot` has been silent (idle = true): it no longer holds the watermark back; or it has
+    // spoken again (idle = false, given before its record).
+    enum status (*idle)(void *state, uint32_t slot, bool idle, struct stage_outputs *outputs,
+                        struct error *err);
+    // All inputs have ended (end_of_stream records, or a bounded run's end): close what is open, emit
+    // the rest. The runner then appends an end_of_stream record to every output partition it used.
+    enum status (*finish)(void *state, struct stage_outputs *outputs, struct error *err);
+    // Called between batches before every commit, not journalled: may not change state that matters.
+    enum status (*committing)(void *state, struct error *err);
+    // The record's event time for the canonical merge, clamped when absurd; NULL: its timestamp.
+    int64_t (*event_time_ms)(void *state, const struct log_record *record);
+    enum status (*save)(void *state, struct checkpoint_writer *writer, struct error *err);
+    enum status (*load)(void *state, struct checkpoint_reader *reader, struct error *err);
+    // A short hash of the state that two equal states share (may be costly); for verification.
+    uint64_t (*fingerprint)(void *state);
+    // Fills up to `max` accounts, returns how many.
+    size_t (*accounts)(void *state, struct account *accounts, size_t max);
+    // Event time up to which the state is complete, for lag in event-time seconds, or STAGE_TIME_NONE.
+    int64_t (*watermark_ms)(void *state);
+};
+
+#endif
