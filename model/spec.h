@@ -1,0 +1,47 @@
+// The model's shape: fields, tables, tasks, sharing, domains. Plain data, made by the trainer from the
+// configuration or by the scorer from a manifest; model/ itself reads neither.
+#ifndef FRESHET_MODEL_SPEC_H
+#define FRESHET_MODEL_SPEC_H
+
+#include "base/status.h"
+#include "config/option.h"
+
+enum model_sharing { MODEL_SHARED_BOTTOM, MODEL_OMOE, MODEL_MMOE };
+enum model_domains { MODEL_DOMAINS_NONE, MODEL_DOMAINS_STAR };
+enum model_norm { MODEL_NORM_NONE, MODEL_NORM_MOVING };
+
+// Settings of the network, owned by model/ (section `model` of the configuration).
+struct model_settings {
+    int sharing;                      // enum model_sharing
+    int64_t experts;                  // OMoE, MMoE
+    struct option_ints expert_layers; // widths, e.g. [128, 64]; the shared bottom's layers as well
+    struct option_ints tower_layers;  // hidden widths of each task's tower, e.g. [32]
+    int domains;                      // enum model_domains
+    int64_t domains_max;              // domains beyond are served as `unknown`
+    bool star_towers, star_trunk;     // which layers are star layers under STAR
+    bool auxiliary;                   // STAR's auxiliary network
+    struct option_ints auxiliary_layers;
+    int norm;                         // partitioned normalisation of the embedded input
+    bool wide;                        // a linear part: one weight an id and task
+    double unknown_share;             // of rows trained as domain `unknown`
+    double embedding_init;            // standard deviation of a new row's values
+    int64_t seed;
+};
+extern const struct option_table model_options;
+
+struct model_field {
+    const char *name;
+    uint32_t table;     // fields of one vocabulary share a table
+    uint32_t dimension;
+    bool multi;         // mean-pooled list
+};
+struct model_spec {
+    const struct model_field *fields; // categorical ones first, then multi-valued
+    size_t field_count, categorical_count;
+    size_t numeric_count;
+    size_t task_count, table_count;
+    struct model_settings settings;
+};
+CHECKED enum status model_spec_check(const struct model_spec *spec, struct error *err);
+
+#endif
