@@ -37,7 +37,7 @@ struct error {
 };
 
 #define CHECKED __attribute__((warn_unused_result))
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 
 // Writes the message (err may be NULL: then only the code is returned) and returns `status`.
 enum status error_set(struct error *err, enum status status, const char *format, ...)
