@@ -36,6 +36,8 @@ struct log_operations {
                                struct error *err);
     enum status (*reader_end)(struct log_reader *reader, uint32_t slot, int64_t *ret_end,
                               struct error *err);
+    enum status (*reader_position)(struct log_reader *reader, uint32_t slot, int64_t *ret_offset,
+                                   struct error *err);
     void (*reader_report)(struct log_reader *reader, const char *group,
                           const int64_t *next_offsets); // may be NULL
     enum status (*writer_open)(struct log *log, const char *task, const char *const *outputs,

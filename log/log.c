@@ -159,6 +159,14 @@ enum status log_reader_end(struct log_reader *reader, uint32_t slot, int64_t *re
     return reader->log->operations->reader_end(reader, slot, ret_end, err);
 }
 
+enum status log_reader_position(struct log_reader *reader, uint32_t slot, int64_t *ret_offset,
+                                struct error *err) {
+    enum status status = slot_check(reader, slot, err);
+    if (status != STATUS_OK)
+        return status;
+    return reader->log->operations->reader_position(reader, slot, ret_offset, err);
+}
+
 void log_reader_report(struct log_reader *reader, const char *group, const int64_t *next_offsets) {
     if (reader->log->operations->reader_report)
         reader->log->operations->reader_report(reader, group, next_offsets);

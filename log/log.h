@@ -103,6 +103,10 @@ CHECKED enum status log_reader_seek(struct log_reader *reader, uint32_t slot, in
 // The offset after the newest committed record, as last known (may be a little old).
 CHECKED enum status log_reader_end(struct log_reader *reader, uint32_t slot, int64_t *ret_end,
                                    struct error *err);
+// Every committed record before *ret_offset has been handed out by polls of this slot. Passes gaps:
+// once all is read it reaches log_reader_end, though the last records may be transaction markers.
+CHECKED enum status log_reader_position(struct log_reader *reader, uint32_t slot,
+                                        int64_t *ret_offset, struct error *err);
 // Kafka: commits the group's offsets for lag tools (Freshet never reads them). Others: nothing.
 void log_reader_report(struct log_reader *reader, const char *group, const int64_t *next_offsets);
 

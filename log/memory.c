@@ -188,6 +188,7 @@ static const struct log_operations memory_operations = {
     .reader_pause = memory_reader_pause,
     .reader_seek = memory_reader_seek,
     .reader_end = memory_reader_end,
+    .reader_position = memory_reader_position,
     .writer_open = memory_writer_open,
     .writer_close = memory_writer_close,
     .writer_append = memory_writer_append,

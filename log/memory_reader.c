@@ -100,8 +100,8 @@ static enum status slot_take(struct memory_reader *reader, uint32_t index, size_
     if (status != STATUS_OK)
         return status;
     const struct memory_partition *partition = &slot->topic->partitions[slot->partition];
-    for (size_t i = memory_partition_index(partition, slot->offset);
-         i < partition->count && *count < records_max; i++) {
+    size_t i = memory_partition_index(partition, slot->offset);
+    for (; i < partition->count && *count < records_max; i++) {
         struct log_record *record = &reader->records[*count];
         *record = *partition->records[i];
         record->slot = index;
@@ -111,6 +111,8 @@ static enum status slot_take(struct memory_reader *reader, uint32_t index, size_
         slot->offset = record->offset + 1;
         ++*count;
     }
+    if (i == partition->count)
+        slot->offset = partition->end; // past a gap at the end
     return STATUS_OK;
 }
 
@@ -201,5 +203,12 @@ enum status memory_reader_end(struct log_reader *head, uint32_t slot, int64_t *r
     pthread_mutex_lock(&log->lock);
     *ret_end = reader->slots[slot].topic->partitions[reader->slots[slot].partition].end;
     pthread_mutex_unlock(&log->lock);
+    return STATUS_OK;
+}
+
+enum status memory_reader_position(struct log_reader *head, uint32_t slot, int64_t *ret_offset,
+                                   struct error *err) {
+    (void)err;
+    *ret_offset = ((struct memory_reader *)head)->slots[slot].offset;
     return STATUS_OK;
 }

@@ -72,6 +72,8 @@ enum status memory_reader_seek(struct log_reader *reader, uint32_t slot, int64_t
                                struct error *err);
 enum status memory_reader_end(struct log_reader *reader, uint32_t slot, int64_t *ret_end,
                               struct error *err);
+enum status memory_reader_position(struct log_reader *reader, uint32_t slot, int64_t *ret_offset,
+                                   struct error *err);
 
 enum status memory_writer_open(struct log *log, const char *task, const char *const *outputs,
                                size_t output_count, struct log_writer **ret_writer,
