@@ -43,8 +43,9 @@ struct spec {
 extern const struct option_table spec_options; // keys: features, tasks, domain, user
 
 // Cross-checks that a table cannot express: unique names, `given` exists and has no cycle, dimensions
-// agree within a vocabulary. STATUS_INVALID naming the key.
-CHECKED enum status spec_check(const struct spec *spec, struct error *err);
+// agree within a vocabulary. STATUS_INVALID naming the key. Fills in what is empty by default: a
+// feature's path and vocabulary are its name.
+CHECKED enum status spec_check(struct spec *spec, struct error *err);
 const struct spec_feature *spec_feature_at(const struct spec *spec, size_t i);
 const struct spec_task *spec_task_at(const struct spec *spec, size_t i);
 // Number of features of a kind, in configuration order: the column order within an example.

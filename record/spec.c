@@ -1,0 +1,280 @@
+// The option tables of features and tasks, their cross-checks, ids and fingerprint.
+#include "record/spec.h"
+
+#include <string.h>
+
+#include "base/hash.h"
+
+static const char *const kind_names[] = {"categorical", "multi", "numeric", NULL};
+
+#define FEATURE(member) offsetof(struct spec_feature, member)
+static const struct option feature_option_list[] = {
+    {.key = "name", .type = OPTION_TEXT, .offset = FEATURE(name), .help = "Unique among the features."},
+    {.key = "path",
+     .type = OPTION_TEXT,
+     .offset = FEATURE(path),
+     .default_text = "",
+     .help = "Where the value stands in the impression, e.g. `user.id`; by default the name."},
+    {.key = "kind",
+     .type = OPTION_CHOICE,
+     .offset = FEATURE(kind),
+     .default_text = "categorical",
+     .choices = kind_names,
+     .help = "categorical: one id; multi: a list of ids, pooled by their mean; numeric: a number."},
+    {.key = "dimension",
+     .type = OPTION_INT,
+     .offset = FEATURE(dimension),
+     .default_text = "16",
+     .minimum = 1,
+     .maximum = 1024,
+     .help = "Width of the embedding; not used by numeric features."},
+    {.key = "vocabulary",
+     .type = OPTION_TEXT,
+     .offset = FEATURE(vocabulary),
+     .default_text = "",
+     .help = "Features of one vocabulary share ids and one embedding table; by default the name."},
+    {.key = "length_max",
+     .type = OPTION_INT,
+     .offset = FEATURE(length_max),
+     .default_text = "50",
+     .minimum = 1,
+     .maximum = 100000,
+     .help = "Multi-valued: ids beyond this many are left out and counted."},
+};
+static const struct option_table feature_options = {
+    .title = "data.features",
+    .help = "One entry a feature of the impression.",
+    .struct_bytes = sizeof(struct spec_feature),
+    .options = feature_option_list,
+    .count = sizeof feature_option_list / sizeof feature_option_list[0],
+};
+
+#define TASK(member) offsetof(struct spec_task, member)
+static const struct option task_option_list[] = {
+    {.key = "name", .type = OPTION_TEXT, .offset = TASK(name), .help = "Unique among the tasks."},
+    {.key = "input",
+     .type = OPTION_TEXT,
+     .offset = TASK(input),
+     .default_text = "",
+     .help = "The ingest input whose events are this task's positives; empty where the impression "
+             "carries the label itself."},
+    {.key = "path",
+     .type = OPTION_TEXT,
+     .offset = TASK(path),
+     .default_text = "",
+     .help = "Where the label stands: in the impression, or a value in the event; empty = the "
+             "event's presence is the label."},
+    {.key = "when_path",
+     .type = OPTION_TEXT,
+     .offset = TASK(when_path),
+     .default_text = "",
+     .help = "Only events with `when_equals` at this path count for the task; empty = all do."},
+    {.key = "when_equals",
+     .type = OPTION_TEXT,
+     .offset = TASK(when_equals),
+     .default_text = "",
+     .help = "The value, as text, that `when_path` must hold."},
+    {.key = "given",
+     .type = OPTION_TEXT,
+     .offset = TASK(given),
+     .default_text = "",
+     .help = "Sample space: empty = all impressions, or the task whose positives define it (a "
+             "conversion defined on clicks)."},
+    {.key = "window",
+     .type = OPTION_DURATION,
+     .offset = TASK(window_ms),
+     .default_text = "10m",
+     .minimum = 0,
+     .maximum = 7776000000.0,
+     .help = "How long after the impression events still count, in event time; the label is final "
+             "when it closes."},
+    {.key = "weight",
+     .type = OPTION_REAL,
+     .offset = TASK(weight),
+     .default_text = "1",
+     .minimum = 0,
+     .maximum = 1e6,
+     .help = "Fixed weight of the task's loss."},
+};
+static const struct option_table task_options = {
+    .title = "data.tasks",
+    .help = "One entry a task that the model learns.",
+    .struct_bytes = sizeof(struct spec_task),
+    .options = task_option_list,
+    .count = sizeof task_option_list / sizeof task_option_list[0],
+};
+
+#define SPEC(member) offsetof(struct spec, member)
+static const struct option spec_option_list[] = {
+    {.key = "features",
+     .type = OPTION_SECTIONS,
+     .offset = SPEC(features),
+     .table = &feature_options,
+     .help = "The model's inputs."},
+    {.key = "tasks",
+     .type = OPTION_SECTIONS,
+     .offset = SPEC(tasks),
+     .table = &task_options,
+     .help = "What the model predicts."},
+    {.key = "domain",
+     .type = OPTION_TEXT,
+     .offset = SPEC(domain_path),
+     .default_text = "",
+     .help = "Path of the domain (scenario, tab, placement) in the impression; empty = one domain."},
+    {.key = "user",
+     .type = OPTION_TEXT,
+     .offset = SPEC(user_path),
+     .default_text = "",
+     .help = "Path of the user in the impression, for measures by user; empty = none."},
+};
+const struct option_table spec_options = {
+    .title = "data",
+    .help = "What an example is made of. Ingest, trainer and scorer share this section; examples of "
+            "another set of features or tasks are refused.",
+    .struct_bytes = sizeof(struct spec),
+    .options = spec_option_list,
+    .count = sizeof spec_option_list / sizeof spec_option_list[0],
+};
+
+const struct spec_feature *spec_feature_at(const struct spec *spec, size_t i) {
+    REQUIRE(i < spec->features.count);
+    return (const struct spec_feature *)spec->features.items + i;
+}
+
+const struct spec_task *spec_task_at(const struct spec *spec, size_t i) {
+    REQUIRE(i < spec->tasks.count);
+    return (const struct spec_task *)spec->tasks.items + i;
+}
+
+size_t spec_kind_count(const struct spec *spec, enum spec_feature_kind kind) {
+    size_t count = 0;
+    for (size_t i = 0; i < spec->features.count; i++)
+        count += spec_feature_at(spec, i)->kind == (int)kind;
+    return count;
+}
+
+// An empty path or vocabulary means the feature's own name.
+static const char *vocabulary_of(const struct spec_feature *feature) {
+    return feature->vocabulary && feature->vocabulary[0] ? feature->vocabulary : feature->name;
+}
+
+static void features_complete(struct spec *spec) {
+    struct spec_feature *features = spec->features.items;
+    for (size_t i = 0; i < spec->features.count; i++) {
+        if (!features[i].path || !features[i].path[0])
+            features[i].path = features[i].name;
+        features[i].vocabulary = vocabulary_of(&features[i]);
+        if (features[i].kind == SPEC_NUMERIC)
+            features[i].dimension = 0;
+    }
+}
+
+static enum status check_features(const struct spec *spec, struct error *err) {
+    if (spec->features.count == 0 || spec->features.count > SPEC_FEATURES_MAX)
+        return error_set(err, STATUS_INVALID,
+                         "data.features: expected 1 to %d entries, found %zu; name the model's inputs",
+                         SPEC_FEATURES_MAX, spec->features.count);
+    for (size_t i = 0; i < spec->features.count; i++) {
+        const struct spec_feature *one = spec_feature_at(spec, i);
+        if (one->name[0] == '\0')
+            return error_set(err, STATUS_INVALID, "data.features[%zu].name: expected a name", i);
+        for (size_t k = 0; k < i; k++) {
+            const struct spec_feature *other = spec_feature_at(spec, k);
+            if (strcmp(one->name, other->name) == 0)
+                return error_set(err, STATUS_INVALID,
+                                 "data.features[%zu].name: '%s' is taken by data.features[%zu]", i,
+                                 one->name, k);
+            if (one->kind != SPEC_NUMERIC && other->kind != SPEC_NUMERIC &&
+                strcmp(vocabulary_of(one), vocabulary_of(other)) == 0 &&
+                one->dimension != other->dimension)
+                return error_set(err, STATUS_INVALID,
+                                 "data.features[%zu].dimension: '%s' has %lld but shares vocabulary "
+                                 "'%s' with '%s', which has %lld; give both the same",
+                                 i, one->name, (long long)one->dimension, vocabulary_of(one),
+                                 other->name, (long long)other->dimension);
+        }
+    }
+    return STATUS_OK;
+}
+
+static size_t task_find(const struct spec *spec, const char *name) {
+    size_t i = 0;
+    while (i < spec->tasks.count && strcmp(spec_task_at(spec, i)->name, name) != 0)
+        i++;
+    return i;
+}
+
+static enum status check_given(const struct spec *spec, size_t task, struct error *err) {
+    size_t at = task;
+    for (size_t hops = 0; spec_task_at(spec, at)->given[0]; hops++) {
+        const char *given = spec_task_at(spec, at)->given;
+        at = task_find(spec, given);
+        if (at == spec->tasks.count)
+            return error_set(err, STATUS_INVALID, "data.tasks[%zu].given: there is no task '%s'",
+                             task, given);
+        if (hops == spec->tasks.count || at == task)
+            return error_set(err, STATUS_INVALID,
+                             "data.tasks[%zu].given: '%s' leads back to itself; one task must be "
+                             "defined on all impressions",
+                             task, given);
+    }
+    return STATUS_OK;
+}
+
+static enum status check_tasks(const struct spec *spec, struct error *err) {
+    if (spec->tasks.count == 0 || spec->tasks.count > SPEC_TASKS_MAX)
+        return error_set(err, STATUS_INVALID,
+                         "data.tasks: expected 1 to %d entries, found %zu; name what to predict",
+                         SPEC_TASKS_MAX, spec->tasks.count);
+    for (size_t i = 0; i < spec->tasks.count; i++) {
+        const struct spec_task *task = spec_task_at(spec, i);
+        if (task->name[0] == '\0')
+            return error_set(err, STATUS_INVALID, "data.tasks[%zu].name: expected a name", i);
+        if (task_find(spec, task->name) < i)
+            return error_set(err, STATUS_INVALID, "data.tasks[%zu].name: '%s' is taken", i,
+                             task->name);
+        if ((task->when_path[0] == '\0') != (task->when_equals[0] == '\0'))
+            return error_set(err, STATUS_INVALID,
+                             "data.tasks[%zu]: when_path and when_equals go together", i);
+        if (task->input[0] == '\0' && task->path[0] == '\0')
+            return error_set(err, STATUS_INVALID,
+                             "data.tasks[%zu]: '%s' needs `input` (events that are its positives) or "
+                             "`path` (its label in the impression)",
+                             i, task->name);
+        enum status status = check_given(spec, i, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+enum status spec_check(struct spec *spec, struct error *err) {
+    enum status status = check_features(spec, err);
+    if (status == STATUS_OK)
+        status = check_tasks(spec, err);
+    if (status == STATUS_OK)
+        features_complete(spec);
+    return status;
+}
+
+uint64_t spec_fingerprint(const struct spec *spec) {
+    uint64_t hash = 0;
+    for (size_t i = 0; i < spec->features.count; i++) {
+        const struct spec_feature *feature = spec_feature_at(spec, i);
+        const char *vocabulary = vocabulary_of(feature);
+        unsigned char kind = (unsigned char)feature->kind;
+        hash = hash_chain(hash, feature->name, strlen(feature->name));
+        hash = hash_chain(hash, &kind, 1);
+        hash = hash_chain(hash, vocabulary, strlen(vocabulary));
+    }
+    for (size_t i = 0; i < spec->tasks.count; i++) {
+        const char *name = spec_task_at(spec, i)->name;
+        hash = hash_chain(hash, name, strlen(name));
+    }
+    return hash;
+}
+
+uint64_t spec_id(const char *vocabulary, const char *text, size_t length) {
+    uint64_t id = hash_bytes(text, length, hash_bytes(vocabulary, strlen(vocabulary), 0));
+    return id ? id : 1;
+}
