@@ -3,30 +3,78 @@
 //
 //   DIRECTORY/checkpoints/00000000000000000042/{manifest, SECTION...}
 //
-// A generation whose manifest or any checksum does not hold is passed over for the one before, with a
-// warning that says so. A stage may also place files of its own (RocksDB's hard links) in the folder
-// given by checkpoint_writer_path; it names them by checkpoint_add_file so that they are checked too.
+// A generation whose manifest or any checksum does not hold is passed over for the one before, with
+// a warning that says so, and renamed to NUMBER.corrupt. A stage may also place files of its own
+// (RocksDB's hard links) in the folder given by checkpoint_writer_path; it names them by
+// checkpoint_add_file so that they are checked too.
+//
+// The manifest is text, one fact a line, closed by its own checksum:
+//
+//   freshet-checkpoint 1
+//   place 1234                               (of the journal: steps from here on are not contained)
+//   section runner 311 89abcdef01234567      (length, checksum over blocks of 64 KiB)
+//   file rocks/000012.sst 9911 0123456789abcdef
+//   end fedcba9876543210
+//
+// A file of more than 1 MiB is checked by its length and its first and last 64 KiB: what places
+// such files (RocksDB) checks every block of them itself, and reading gigabytes at each checkpoint
+// would cost more than it finds.
 #ifndef FRESHET_STAGE_CHECKPOINT_H
 #define FRESHET_STAGE_CHECKPOINT_H
 
-#include "base/stream.h"
 #include "base/disk.h"
+#include "base/stream.h"
 
 struct checkpoint_writer;
 struct checkpoint_reader;
 
-// Opens a section (one at a time); bytes written to *ret_sink go into it until the next section.
+// Opens a section (one at a time; name of letters, digits, '-', '_', '.'); bytes written to
+// *ret_sink go into it until the next section.
 CHECKED enum status checkpoint_section(struct checkpoint_writer *writer, const char *name,
                                        struct sink *ret_sink, struct error *err);
 const char *checkpoint_writer_path(const struct checkpoint_writer *writer); // the folder being made
-// A file or a folder tree that the stage itself put below the writer's path, relative to it.
+// A file or a folder tree that the stage itself put below the writer's path, relative to it. Syncs
+// it.
 CHECKED enum status checkpoint_add_file(struct checkpoint_writer *writer, const char *relative,
                                         struct error *err);
 
-// STATUS_NOT_FOUND when the checkpoint has no such section. Reads from its beginning.
+// STATUS_NOT_FOUND when the checkpoint has no such section. Reads from its beginning; one section
+// is open at a time.
 CHECKED enum status checkpoint_open_section(struct checkpoint_reader *reader, const char *name,
                                             struct source *ret_source, uint64_t *ret_length,
                                             struct error *err);
 const char *checkpoint_reader_path(const struct checkpoint_reader *reader);
+
+// What the runner and `freshet inspect` use.
+
+// Begins a new generation below `directory` in a temporary folder.
+CHECKED enum status checkpoint_writer_open(const char *directory,
+                                           struct checkpoint_writer **ret_writer,
+                                           struct error *err);
+// Makes it durable and visible, then removes all but the newest `kept` generations.
+// *ret_oldest_place: the journal's place of the oldest generation that is left.
+CHECKED enum status checkpoint_writer_commit(struct checkpoint_writer *writer, int64_t place,
+                                             size_t kept, int64_t *ret_oldest_place,
+                                             struct error *err);
+void checkpoint_writer_close(
+    struct checkpoint_writer *writer); // what is not committed is left behind
+uint64_t checkpoint_writer_generation(const struct checkpoint_writer *writer);
+
+// Opens and verifies one generation. STATUS_CORRUPT, STATUS_NOT_FOUND.
+CHECKED enum status checkpoint_reader_open(const char *directory, uint64_t generation,
+                                           struct checkpoint_reader **ret_reader,
+                                           struct error *err);
+// The newest generation that verifies; each that does not is set aside with a warning in the name
+// of `stage`. STATUS_NOT_FOUND when there is none.
+CHECKED enum status checkpoint_reader_newest(const char *directory, const char *stage,
+                                             struct checkpoint_reader **ret_reader,
+                                             struct error *err);
+void checkpoint_reader_close(struct checkpoint_reader *reader);
+uint64_t checkpoint_reader_generation(const struct checkpoint_reader *reader);
+int64_t checkpoint_reader_place(const struct checkpoint_reader *reader);
+// Generations present, ascending, from the arena.
+CHECKED enum status checkpoint_list(const char *directory, struct arena *arena,
+                                    uint64_t **ret_generations, size_t *ret_count,
+                                    struct error *err);
 
 #endif

@@ -1,10 +1,10 @@
 // A stage is a deterministic fold over logs: (state, batch of records) -> (state, outputs).
 //
 // The runner (runner.h) gives a stage all it may know: records, ticks of a journalled clock, idle
-// decisions. A stage sees no clock, no random source, no network; so folding the journal again gives
-// the same state and the same outputs, to the bit, whatever the batches' boundaries were when the
-// stage keeps to one rule: what it does depends on the order of records and ticks, never on where one
-// batch ends.
+// decisions. A stage sees no clock, no random source, no network; so folding the journal again
+// gives the same state and the same outputs, to the bit, whatever the batches' boundaries were when
+// the stage keeps to one rule: what it does depends on the order of records and ticks, never on
+// where one batch ends.
 #ifndef FRESHET_STAGE_STAGE_H
 #define FRESHET_STAGE_STAGE_H
 
@@ -19,9 +19,18 @@ struct stage_input {
     int32_t partition;
 };
 
+// A topic that a task writes, and which of its partitions are the task's own.
+struct stage_output {
+    const char *topic;
+    int32_t partition_first;
+    int32_t partition_count;
+};
+
 // Where a fold puts its outputs; they become visible at the runner's next commit.
 struct stage_outputs;
-// record->sequence is assigned by the runner. The record's bytes are copied.
+// `output` is an index of runner_setup.outputs, `partition` the topic's own number of one that the
+// task owns. record->sequence is assigned by the runner. The record's bytes are copied. An error is
+// to be returned by the fold as it is.
 CHECKED enum status stage_emit(struct stage_outputs *outputs, size_t output, int32_t partition,
                                const struct log_record *record, struct error *err);
 
@@ -43,32 +52,46 @@ struct checkpoint_reader;
 
 struct stage_operations {
     const char *name; // "ingest", "trainer"
-    // Folds `count` records in the order given. A returned error stops the task: bad input is not an
-    // error but a dropped record with a reason.
+    // Makes the state as new, as it was when given to runner_open. Needed where the runner recovers
+    // inside a running process (a commit whose fate is unknown) and no checkpoint is there yet.
+    enum status (*reset)(void *state, struct error *err);
+    // Folds `count` records in the order given; end_of_stream records are not among them. A
+    // returned error stops the task: bad input is not an error but a dropped record with a reason.
     enum status (*fold)(void *state, const struct log_record *records, size_t count,
                         struct stage_outputs *outputs, struct error *err);
     // Journalled inputs other than records. Any may be NULL.
     // The runner's clock, at most once a tick interval, never going back.
     enum status (*tick)(void *state, int64_t now_ms, struct stage_outputs *outputs,
                         struct error *err);
-    // Input `slot` has been silent (idle = true): it no longer holds the watermark back; or it has
-    // spoken again (idle = false, given before its record).
+    // Input `slot` has been silent too long, or has ended (idle = true): it no longer holds the
+    // watermark back; or it has spoken again (idle = false, given before its record).
     enum status (*idle)(void *state, uint32_t slot, bool idle, struct stage_outputs *outputs,
                         struct error *err);
-    // All inputs have ended (end_of_stream records, or a bounded run's end): close what is open, emit
-    // the rest. The runner then appends an end_of_stream record to every output partition it used.
+    // All inputs have ended (end_of_stream records, or a bounded run's end): close what is open,
+    // emit the rest. The runner then appends an end_of_stream record to every output partition it
+    // used.
     enum status (*finish)(void *state, struct stage_outputs *outputs, struct error *err);
-    // Called between batches before every commit, not journalled: may not change state that matters.
+    // Called between batches before every commit, not journalled: may not change state that
+    // matters. A stage with start_offset makes its effects durable here. STATUS_UNAVAILABLE: the
+    // runner backs off, resets the stage and asks start_offset again.
     enum status (*committing)(void *state, struct error *err);
+    // Non-NULL for a stage that keeps its own position where it applies (Redis): such a task has no
+    // journal, no checkpoint and no outputs. First offset wanted of `slot`; -1 = as setup->start
+    // says.
+    enum status (*start_offset)(void *state, uint32_t slot, int64_t *ret_offset, struct error *err);
     // The record's event time for the canonical merge, clamped when absurd; NULL: its timestamp.
+    // Asked once, when the record is read: may depend on the record and on settings, never on
+    // folded state.
     int64_t (*event_time_ms)(void *state, const struct log_record *record);
     enum status (*save)(void *state, struct checkpoint_writer *writer, struct error *err);
+    // Replaces the whole state, whatever it was.
     enum status (*load)(void *state, struct checkpoint_reader *reader, struct error *err);
     // A short hash of the state that two equal states share (may be costly); for verification.
     uint64_t (*fingerprint)(void *state);
     // Fills up to `max` accounts, returns how many.
     size_t (*accounts)(void *state, struct account *accounts, size_t max);
-    // Event time up to which the state is complete, for lag in event-time seconds, or STAGE_TIME_NONE.
+    // Event time up to which the state is complete, for lag in event-time seconds, or
+    // STAGE_TIME_NONE.
     int64_t (*watermark_ms)(void *state);
 };
 
