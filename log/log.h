@@ -2,10 +2,10 @@
 //
 // Three backends stand behind this interface: Kafka topics (kafka.c), directories of Avro container
 // files (avro_files.c) and memory (memory.c); one conformance test runs on all of them. A reader is
-// opened at explicit offsets, sees only what was committed, and never chooses where to start. A writer
-// belongs to one task: it appends to output partitions and makes all of that and the task's journal
-// records durable and visible together, or not at all. A newer writer of the same task fences the
-// older, whose next call returns STATUS_FENCED.
+// opened at explicit offsets, sees only what was committed, and never chooses where to start. A
+// writer belongs to one task: it appends to output partitions and makes all of that and the task's
+// journal records durable and visible together, or not at all. A newer writer of the same task
+// fences the older, whose next call returns STATUS_FENCED.
 //
 // Offsets ascend within a partition but may have gaps (Kafka's transaction markers).
 #ifndef FRESHET_LOG_LOG_H
@@ -18,14 +18,14 @@
 #define LOG_NO_SEQUENCE (-1)
 
 struct log_record {
-    uint32_t slot;          // reader: index of the position it came from; unused by writers
-    int64_t offset;         // reader only
-    int64_t timestamp_ms;   // event time where the producer knows it
-    int64_t sequence;       // producer's dense number in this partition, or LOG_NO_SEQUENCE
-    bool end_of_stream;     // nothing earlier than any later record will follow: producer finished
-    const void *key;        // may be NULL
+    uint32_t slot;        // reader: index of the position it came from; unused by writers
+    int64_t offset;       // reader only
+    int64_t timestamp_ms; // event time where the producer knows it
+    int64_t sequence;     // producer's dense number in this partition, or LOG_NO_SEQUENCE
+    bool end_of_stream;   // nothing earlier than any later record will follow: producer finished
+    const void *key;      // may be NULL
     size_t key_length;
-    const void *value;      // may be NULL (tombstone)
+    const void *value; // may be NULL (tombstone)
     size_t value_length;
 };
 
@@ -43,16 +43,17 @@ enum log_backend { LOG_FILES, LOG_KAFKA, LOG_MEMORY };
 CHECKED enum status log_open_memory(struct log **ret_log, struct error *err);
 struct log_files_options {
     const char *directory;
-    int64_t segment_bytes;  // a partition's file is closed at this size and a new one begun
-    bool fsync;             // false only for benches and tests that plant no crash
+    int64_t segment_bytes; // a partition's file is closed at this size and a new one begun
+    bool fsync;            // false only for benches and tests that plant no crash
 };
 CHECKED enum status log_open_files(const struct log_files_options *options, struct log **ret_log,
                                    struct error *err);
 struct log_kafka_options {
-    const char *brokers;            // bootstrap.servers
-    const char *const *properties;  // further librdkafka settings, "key=value", NULL-terminated or NULL
-    int32_t replication_factor;     // of topics made by log_topic_ensure
-    int64_t timeout_ms;             // of metadata, admin and transaction calls
+    const char *brokers; // bootstrap.servers
+    const char *const
+        *properties;            // further librdkafka settings, "key=value", NULL-terminated or NULL
+    int32_t replication_factor; // of topics made by log_topic_ensure
+    int64_t timeout_ms;         // of metadata, admin and transaction calls
     const char *client_id;
 };
 CHECKED enum status log_open_kafka(const struct log_kafka_options *options, struct log **ret_log,
@@ -63,7 +64,8 @@ enum log_backend log_backend_of(const struct log *log);
 // Makes the topic when missing. STATUS_CHANGED when it exists with another partition count.
 CHECKED enum status log_topic_ensure(struct log *log, const char *topic, int32_t partitions,
                                      struct error *err);
-CHECKED enum status log_topic_partitions(struct log *log, const char *topic, int32_t *ret_partitions,
+CHECKED enum status log_topic_partitions(struct log *log, const char *topic,
+                                         int32_t *ret_partitions,
                                          struct error *err); // STATUS_NOT_FOUND
 // Oldest retained offset, and the offset after the newest committed record.
 CHECKED enum status log_topic_bounds(struct log *log, const char *topic, int32_t partition,
@@ -73,7 +75,8 @@ CHECKED enum status log_topic_offset_at(struct log *log, const char *topic, int3
                                         int64_t timestamp_ms, int64_t *ret_offset,
                                         struct error *err);
 // Something that changes when a topic of this name is deleted and made anew (Kafka's topic id where
-// the library tells it, else 0; an id file; a counter). Journalled, so that such a change is noticed.
+// the library tells it, else 0; an id file; a counter). Journalled, so that such a change is
+// noticed.
 CHECKED enum status log_topic_identity(struct log *log, const char *topic, uint64_t *ret_identity,
                                        struct error *err);
 
@@ -83,8 +86,8 @@ struct log_position {
     int64_t offset; // first record wanted
 };
 
-// Slots are the indices of `positions`. STATUS_CHANGED: an offset that is out of range (retention has
-// passed it, or the log was cut), named with topic, partition, wanted and present range.
+// Slots are the indices of `positions`. STATUS_CHANGED: an offset that is out of range (retention
+// has passed it, or the log was cut), named with topic, partition, wanted and present range.
 CHECKED enum status log_reader_open(struct log *log, const struct log_position *positions,
                                     size_t count, struct log_reader **ret_reader,
                                     struct error *err);
@@ -120,7 +123,10 @@ void log_writer_close(struct log_writer *writer); // what was not committed is d
 // Queues one record for the next commit; bytes are copied. record->slot, offset are not used.
 CHECKED enum status log_writer_append(struct log_writer *writer, size_t output, int32_t partition,
                                       const struct log_record *record, struct error *err);
-struct log_journal_entry { const void *bytes; size_t length; };
+struct log_journal_entry {
+    const void *bytes;
+    size_t length;
+};
 // All appended records and these journal records, together or not at all. On any error the commit's
 // fate is unknown: close, open again and recover from the journal. STATUS_FENCED: stop the task.
 CHECKED enum status log_writer_commit(struct log_writer *writer,
@@ -128,14 +134,14 @@ CHECKED enum status log_writer_commit(struct log_writer *writer,
                                       struct error *err);
 // Where the next journal record will stand; a checkpoint names it. Valid between commits.
 int64_t log_writer_journal_place(struct log_writer *writer);
-// Calls `each` for every committed journal record from `place` (0 = the oldest) on, in order, with the
-// record's own place. STATUS_CHANGED when `place` is no longer retained; a torn last record is cut at
-// log_writer_open; STATUS_CORRUPT for a bad one before good ones.
-CHECKED enum status log_writer_journal_read(
-    struct log_writer *writer, int64_t place,
-    enum status (*each)(void *self, int64_t place, const void *bytes, size_t length,
-                        struct error *err),
-    void *self, struct error *err);
+// Calls `each` for every committed journal record from `place` (0 = the oldest) on, in order, with
+// the record's own place. STATUS_CHANGED when `place` is no longer retained; a torn last record is
+// cut at log_writer_open; STATUS_CORRUPT for a bad one before good ones.
+CHECKED enum status log_writer_journal_read(struct log_writer *writer, int64_t place,
+                                            enum status (*each)(void *self, int64_t place,
+                                                                const void *bytes, size_t length,
+                                                                struct error *err),
+                                            void *self, struct error *err);
 // Journal records before `place` are needed no longer (all kept checkpoints are later). A hint.
 CHECKED enum status log_writer_journal_trim(struct log_writer *writer, int64_t place,
                                             struct error *err);
