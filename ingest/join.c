@@ -1,0 +1,542 @@
+#include "ingest/join.h"
+
+#include <string.h>
+
+#include "ingest/join_state.h"
+
+// Tasks.
+
+// The longest window along the chain of `given`. spec_check has seen to it that chains end.
+static int64_t task_decided_ms(const struct join *join, size_t task) {
+    int64_t longest = 0;
+    for (int32_t at = (int32_t)task; at >= 0; at = join->tasks[at].given) {
+        longest = join->tasks[at].window_ms > longest ? join->tasks[at].window_ms : longest;
+    }
+    return longest;
+}
+
+static int32_t task_find(const struct spec *spec, const char *name) {
+    for (size_t i = 0; name[0] != '\0' && i < spec->tasks.count; i++) {
+        if (strcmp(spec_task_at(spec, i)->name, name) == 0) {
+            return (int32_t)i;
+        }
+    }
+    return -1;
+}
+
+static enum status task_check_input(const struct join_setup *setup, const struct spec_task *task,
+                                    struct error *err) {
+    for (size_t i = 0; i < setup->settings->inputs.count; i++) {
+        const struct ingest_input *input = ingest_input_at(setup->settings, i);
+        if (strcmp(input->name, task->input) == 0) {
+            return STATUS_OK;
+        }
+    }
+    return error_set(err, STATUS_INVALID,
+                     "task `%s`: input `%s` is none of ingest.inputs (leave it empty where the "
+                     "impression itself is labelled)",
+                     task->name, task->input);
+}
+
+static enum status tasks_init(struct join *join, struct error *err) {
+    const struct spec *spec = join->setup.spec;
+    REQUIRE(spec->tasks.count > 0 && spec->tasks.count <= SPEC_TASKS_MAX);
+    join->task_count = spec->tasks.count;
+    for (size_t i = 0; i < join->task_count; i++) {
+        const struct spec_task *task = spec_task_at(spec, i);
+        join->tasks[i] = (struct join_task){.direct = task->input[0] == '\0',
+                                            .given = task_find(spec, task->given),
+                                            .window_ms = task->window_ms};
+        join->all_tasks |= (uint32_t)1 << i;
+        if (!join->tasks[i].direct && join->setup.settings->join != INGEST_JOIN_NONE) {
+            enum status status = task_check_input(&join->setup, task, err);
+            if (status != STATUS_OK) {
+                return status;
+            }
+        }
+    }
+    return STATUS_OK;
+}
+
+// One lane a distinct decision time, ascending, and a last one that forgets the key.
+static void lanes_init(struct join *join) {
+    int64_t delays[TIMERS_LANES_MAX];
+    for (size_t i = 0; i < join->task_count; i++) {
+        join->tasks[i].decided_ms = task_decided_ms(join, i);
+        int64_t decided = join->tasks[i].decided_ms;
+        join->longest_ms = decided > join->longest_ms ? decided : join->longest_ms;
+        size_t at = 0;
+        while (at < join->lanes && delays[at] < decided) {
+            at++;
+        }
+        if (at == join->lanes || delays[at] != decided) {
+            memmove(delays + at + 1, delays + at, (join->lanes - at) * sizeof(delays[0]));
+            delays[at] = decided;
+            join->lanes++;
+        }
+    }
+    delays[join->lanes++] = timers_deadline(join->longest_ms, join->longest_ms);
+    for (size_t lane = 0; lane + 1 < join->lanes; lane++) {
+        for (size_t i = 0; i < join->task_count; i++) {
+            if (join->tasks[i].decided_ms == delays[lane]) {
+                join->lane_tasks[lane] |= (uint32_t)1 << i;
+            }
+        }
+    }
+    timers_init(&join->closing, delays, join->lanes);
+    timers_init(&join->waiting, &join->setup.settings->early_wait_ms, 1);
+    timers_init(&join->arrivals, &(int64_t){0}, 1);
+}
+
+enum status join_new(const struct join_setup *setup, struct join **ret_join, struct error *err) {
+    struct join *join = memory_new(1, sizeof(*join));
+    if (join == NULL) {
+        return error_no_memory(err, sizeof(*join), "the join");
+    }
+    join->setup = *setup;
+    join->shape = example_shape_of(setup->spec);
+    join->input_count = setup->settings->inputs.count;
+    REQUIRE(join->input_count > 0 && join->input_count <= INGEST_INPUTS_MAX);
+    for (size_t i = 0; i < join->input_count; i++) {
+        join->inputs[i].newest_ms = STAGE_TIME_NONE;
+    }
+    join->expires = setup->settings->store_full == INGEST_STORE_EXPIRE;
+    join->watermark_ms = STAGE_TIME_NONE;
+    join->emitted_ms = STAGE_TIME_NONE;
+    join->next_arrival = 1;
+    buffer_init(&join->packed);
+    enum status status = tasks_init(join, err);
+    if (status == STATUS_OK) {
+        lanes_init(join);
+        status = keys_init(&join->keys, join->task_count, err);
+    }
+    if (status == STATUS_OK) {
+        join->labels = memory_new(join->task_count, sizeof(float));
+        if (join->labels == NULL) {
+            status = error_no_memory(err, join->task_count * sizeof(float), "labels");
+        }
+    }
+    if (status != STATUS_OK) {
+        join_free(join);
+        return status;
+    }
+    *ret_join = join;
+    return STATUS_OK;
+}
+
+void join_free(struct join *join) {
+    if (join == NULL) {
+        return;
+    }
+    keys_deinit(&join->keys);
+    timers_deinit(&join->closing);
+    timers_deinit(&join->waiting);
+    timers_deinit(&join->arrivals);
+    buffer_deinit(&join->packed);
+    memory_free(join->labels);
+    memory_free(join);
+}
+
+// Accounts.
+
+void join_drop(struct join *join, uint32_t input, enum event_drop reason) {
+    REQUIRE(join->inputs[input].in_flight > 0);
+    join->inputs[input].in_flight--;
+    join->inputs[input].dropped[reason]++;
+}
+
+void join_count_dropped(struct join *join, uint32_t input, enum event_drop reason, uint64_t count) {
+    REQUIRE(input < join->input_count && reason > EVENT_USED && reason < EVENT_DROPS);
+    join->inputs[input].read += count;
+    join->inputs[input].dropped[reason] += count;
+}
+
+size_t join_accounts(const struct join *join, struct account *accounts, size_t max) {
+    size_t count = join->input_count < max ? join->input_count : max;
+    for (size_t i = 0; i < count; i++) {
+        const struct join_input *input = &join->inputs[i];
+        struct account *account = &accounts[i];
+        memset(account, 0, sizeof(*account));
+        account->input = ingest_input_at(join->setup.settings, i)->name;
+        account->read = input->read;
+        account->used = input->used;
+        account->in_flight = input->in_flight;
+        for (size_t reason = EVENT_USED + 1; reason < EVENT_DROPS; reason++) {
+            account->reasons[account->reason_count] = event_drop_names[reason];
+            account->dropped[account->reason_count++] = input->dropped[reason];
+        }
+    }
+    return count;
+}
+
+size_t join_memory_bytes(const struct join *join) {
+    size_t chunks = join->setup.store == NULL ? 0 : store_memory_bytes(join->setup.store);
+    return keys_bytes(&join->keys) + timers_bytes(&join->closing) + timers_bytes(&join->waiting) +
+           timers_bytes(&join->arrivals) + chunks;
+}
+
+bool join_wants_checkpoint(const struct join *join) {
+    return join->setup.store != NULL && store_spills(join->setup.store) && !join->expires &&
+           join_memory_bytes(join) / 3 >= (size_t)join->setup.settings->store_memory_bytes / 4;
+}
+
+int64_t join_watermark_ms(const struct join *join) {
+    return join->watermark_ms;
+}
+
+uint64_t join_open_impressions(const struct join *join) {
+    return join->open_count;
+}
+
+// Feedback.
+
+// Why one task's label cannot be set by this feedback, or EVENT_USED.
+static enum event_drop task_refuses(const struct join *join, const struct key_entry *entry,
+                                    int64_t event_time_ms, size_t task) {
+    uint32_t bit = (uint32_t)1 << task;
+    int64_t until_ms = timers_deadline(entry->event_time_ms, join->tasks[task].window_ms);
+    if ((entry->labelled & bit) != 0) {
+        return EVENT_DUPLICATE;
+    }
+    if ((entry->open & bit) == 0 || event_time_ms > until_ms || join->watermark_ms > until_ms) {
+        return EVENT_LATE;
+    }
+    if (event_time_ms < entry->event_time_ms - join->setup.settings->lateness_ms) {
+        return EVENT_ORPHAN;
+    }
+    return EVENT_USED;
+}
+
+// Sets what labels it can. Returns EVENT_USED with *ret_undecided 0 when the feedback has counted,
+// or with the tasks it has set when all of them depend on another's label; else why it did not
+// count.
+static enum event_drop feedback_apply(const struct join *join, struct key_entry *entry,
+                                      const struct key_feedback *feedback, const float *values,
+                                      uint32_t *ret_undecided) {
+    static const enum event_drop order[] = {EVENT_DUPLICATE, EVENT_LATE, EVENT_ORPHAN};
+    bool seen[EVENT_DROPS] = {false};
+    uint32_t set = 0;
+    bool counted = false;
+    for (size_t task = 0; task < join->task_count; task++) {
+        uint32_t bit = (uint32_t)1 << task;
+        if ((feedback->mask & bit) == 0) {
+            continue;
+        }
+        enum event_drop why = task_refuses(join, entry, feedback->event_time_ms, task);
+        seen[why] = true;
+        if (why == EVENT_USED) {
+            entry->labelled |= bit;
+            entry->values[task] = values[task];
+            set |= bit;
+            counted = counted || join->tasks[task].given < 0;
+        }
+    }
+    if (set != 0) {
+        entry->accepted_ms =
+            feedback->accepted_ms > entry->accepted_ms ? feedback->accepted_ms : entry->accepted_ms;
+        *ret_undecided = counted ? 0 : set;
+        return EVENT_USED;
+    }
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        if (seen[order[i]]) {
+            return order[i];
+        }
+    }
+    return EVENT_NOT_WANTED;
+}
+
+// Applies the feedback that waits, in the order it came; the entry has just been opened.
+static void feedback_apply_waiting(struct join *join, struct key_entry *entry) {
+    uint32_t slot = entry->feedback;
+    while (slot != KEYS_NONE) {
+        struct key_feedback *feedback = keys_feedback(&join->keys, slot);
+        uint32_t next = feedback->next;
+        uint32_t input = feedback->input;
+        uint32_t undecided = 0;
+        enum event_drop why = feedback_apply(join, entry, feedback, feedback->values, &undecided);
+        if (why == EVENT_USED && undecided != 0) {
+            feedback->mask = undecided;
+        } else {
+            keys_remove_feedback(&join->keys, slot);
+            if (why == EVENT_USED) {
+                join->inputs[input].in_flight--;
+                join->inputs[input].used++;
+            } else {
+                join_drop(join, input, why);
+            }
+        }
+        slot = next;
+    }
+}
+
+// Notes what came, for store_full: expire.
+static enum status arrival_note(struct join *join, uint64_t arrival, uint32_t slot,
+                                struct error *err) {
+    if (!join->expires) {
+        return STATUS_OK;
+    }
+    return timers_add(&join->arrivals, &(struct timer){.number = arrival, .slot = slot}, err);
+}
+
+static enum status feedback_keep(struct join *join, uint32_t entry, const struct event *event,
+                                 uint32_t mask, bool waits, struct error *err) {
+    uint32_t slot = KEYS_NONE;
+    struct key_feedback feedback = {.arrival = join->next_arrival++,
+                                    .event_time_ms = event->event_time_ms,
+                                    .accepted_ms = event->accepted_ms,
+                                    .input = event->input,
+                                    .mask = mask};
+    enum status status =
+        keys_add_feedback(&join->keys, entry, &feedback, event->values, &slot, err);
+    if (status == STATUS_OK && waits) {
+        status = timers_add(&join->waiting,
+                            &(struct timer){.time_ms = event->event_time_ms,
+                                            .number = feedback.arrival,
+                                            .slot = slot},
+                            err);
+        if (status == STATUS_OK) {
+            status = arrival_note(join, feedback.arrival, slot | ARRIVAL_FEEDBACK, err);
+        }
+    }
+    join->inputs[event->input].in_flight++;
+    return status;
+}
+
+static enum status join_feedback(struct join *join, const struct event *event, struct error *err) {
+    uint64_t hash[2];
+    keys_hash(event->key, event->key_length, hash);
+    struct join_input *input = &join->inputs[event->input];
+    uint32_t slot = keys_find(&join->keys, hash);
+    if (slot == KEYS_NONE) {
+        enum status status = keys_add(&join->keys, hash, &slot, err);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        keys_entry(&join->keys, slot)->state = KEY_WAITING;
+    }
+    struct key_entry *entry = keys_entry(&join->keys, slot);
+    if (entry->state == KEY_WAITING) {
+        return feedback_keep(join, slot, event, event->mask, true, err);
+    }
+    uint32_t undecided = 0;
+    struct key_feedback feedback = {.event_time_ms = event->event_time_ms,
+                                    .accepted_ms = event->accepted_ms,
+                                    .mask = event->mask};
+    enum event_drop why = feedback_apply(join, entry, &feedback, event->values, &undecided);
+    if (why != EVENT_USED) {
+        input->dropped[why]++;
+    } else if (undecided == 0) {
+        input->used++;
+    } else {
+        return feedback_keep(join, slot, event, undecided, false, err);
+    }
+    return STATUS_OK;
+}
+
+// Impressions.
+
+// Payload of the store: user, lengths of domain and lists, then ids, numbers, lists, domain.
+static enum status payload_pack(struct join *join, const struct example *columns,
+                                struct error *err) {
+    uint64_t head[3] = {columns->user, columns->domain_length, columns->lists_length};
+    buffer_reset(&join->packed);
+    buffer_append(&join->packed, head, sizeof(head));
+    buffer_append(&join->packed, columns->ids, join->shape.categorical * sizeof(uint64_t));
+    buffer_append(&join->packed, columns->numbers, join->shape.numeric * sizeof(float));
+    buffer_append(&join->packed, columns->lists, columns->lists_length);
+    buffer_append(&join->packed, columns->domain, columns->domain_length);
+    return join->packed.failed ? error_no_memory(err, join->packed.capacity, "an impression")
+                               : STATUS_OK;
+}
+
+static enum status impression_emit(struct join *join, const struct event *event, uint32_t kind,
+                                   uint32_t mask, struct error *err) {
+    struct example example = event->columns;
+    example.kind = kind;
+    example.impression = join->next_number;
+    example.event_time_ms = event->event_time_ms;
+    example.accepted_ms = event->accepted_ms;
+    example.mask = mask;
+    example.labels = join->labels;
+    example.weights = NULL;
+    return join_emit(join, &example, event->event_time_ms, err);
+}
+
+// What came along for tasks whose label the impression itself carries.
+static uint32_t impression_labels(const struct join *join, const struct event *event) {
+    uint32_t direct = 0;
+    for (size_t i = 0; i < join->task_count; i++) {
+        bool own = join->tasks[i].direct || join->setup.settings->join == INGEST_JOIN_NONE;
+        direct |= own ? (uint32_t)1 << i : 0;
+    }
+    return event->mask & direct;
+}
+
+static enum status impression_open(struct join *join, const struct event *event, uint32_t slot,
+                                   struct error *err) {
+    struct key_entry *entry = keys_entry(&join->keys, slot);
+    enum status status = payload_pack(join, &event->columns, err);
+    if (status == STATUS_OK) {
+        status = store_put(join->setup.store, event->event_time_ms, join->next_number,
+                           join->packed.data, join->packed.length, &entry->place, err);
+    }
+    if (status == STATUS_OK) {
+        (void)join_settle_labels(join, 0, 0, entry->values);
+        status = impression_emit(join, event, EXAMPLE_SCORE, 0, err);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    entry->payload_bytes = (uint32_t)join->packed.length;
+    entry->labelled = impression_labels(join, event);
+    entry->open = join->all_tasks;
+    entry->state = KEY_OPEN;
+    memcpy(entry->values, event->values, join->task_count * sizeof(float));
+    join->payload_bytes += entry->payload_bytes;
+    join->open_count++;
+    join->inputs[event->input].in_flight++;
+    return STATUS_OK;
+}
+
+// One record at once, with the labels that came along.
+static enum status impression_pass(struct join *join, const struct event *event, uint32_t slot,
+                                   struct error *err) {
+    uint32_t labelled = impression_labels(join, event);
+    uint32_t mask = join_settle_labels(join, labelled, labelled, event->values);
+    enum status status =
+        impression_emit(join, event, EXAMPLE_SCORE | EXAMPLE_LEARN | EXAMPLE_FINAL, mask, err);
+    if (status == STATUS_OK) {
+        join->inputs[event->input].used++;
+    }
+    if (slot != KEYS_NONE) {
+        keys_entry(&join->keys, slot)->state = KEY_CLOSED;
+    }
+    return status;
+}
+
+// The entry that this impression may take: a new one, one where feedback waits, or one that is
+// remembered from windows that have all passed. Says EVENT_DUPLICATE or EVENT_LATE otherwise.
+static enum status impression_entry(struct join *join, const struct event *event,
+                                    uint32_t *ret_slot, enum event_drop *ret_why,
+                                    struct error *err) {
+    uint64_t hash[2];
+    keys_hash(event->key, event->key_length, hash);
+    uint32_t slot = keys_find(&join->keys, hash);
+    int64_t last_ms = timers_deadline(event->event_time_ms, join->longest_ms);
+    if (slot != KEYS_NONE) {
+        const struct key_entry *entry = keys_entry(&join->keys, slot);
+        bool remembered =
+            entry->state == KEY_CLOSED &&
+            event->event_time_ms > timers_deadline(entry->event_time_ms, join->longest_ms);
+        if (entry->state != KEY_WAITING && !remembered) {
+            *ret_why = EVENT_DUPLICATE;
+            return STATUS_OK;
+        }
+    }
+    if (last_ms < join->watermark_ms && join->setup.settings->join != INGEST_JOIN_NONE) {
+        *ret_why = EVENT_LATE;
+        return STATUS_OK;
+    }
+    *ret_why = EVENT_USED;
+    *ret_slot = slot;
+    return slot == KEYS_NONE ? keys_add(&join->keys, hash, ret_slot, err) : STATUS_OK;
+}
+
+static enum status join_impression(struct join *join, const struct event *event,
+                                   struct error *err) {
+    bool none = join->setup.settings->join == INGEST_JOIN_NONE;
+    uint32_t slot = KEYS_NONE;
+    enum event_drop why = EVENT_USED;
+    enum status status = STATUS_OK;
+    if (!none || event->key_length > 0) {
+        status = impression_entry(join, event, &slot, &why, err);
+    }
+    if (status == STATUS_OK && why != EVENT_USED) {
+        join->inputs[event->input].dropped[why]++;
+        return STATUS_OK;
+    }
+    if (status == STATUS_OK && slot != KEYS_NONE) {
+        struct key_entry *entry = keys_entry(&join->keys, slot);
+        entry->number = join->next_number;
+        entry->arrival = join->next_arrival++;
+        entry->event_time_ms = event->event_time_ms;
+        entry->accepted_ms = event->accepted_ms;
+        entry->input = event->input;
+        status = timers_add(&join->closing,
+                            &(struct timer){.time_ms = event->event_time_ms,
+                                            .number = join->next_number,
+                                            .slot = slot},
+                            err);
+        if (status == STATUS_OK) {
+            status = arrival_note(join, entry->arrival, slot, err);
+        }
+    }
+    if (status == STATUS_OK) {
+        status = none ? impression_pass(join, event, slot, err)
+                      : impression_open(join, event, slot, err);
+    }
+    if (status == STATUS_OK) {
+        join->next_number++;
+        if (!none) {
+            feedback_apply_waiting(join, keys_entry(&join->keys, slot));
+        }
+    }
+    return status;
+}
+
+// The watermark.
+
+static void watermark_advance(struct join *join) {
+    int64_t newest = STAGE_TIME_NONE;
+    if (join->setup.settings->runner.order == RUNNER_EVENT_TIME) {
+        for (size_t i = 0; i < join->input_count; i++) {
+            newest = join->inputs[i].newest_ms > newest ? join->inputs[i].newest_ms : newest;
+        }
+    } else {
+        bool any = false;
+        int64_t least = STAGE_TIME_END;
+        for (size_t i = 0; i < join->input_count; i++) {
+            if (!join->inputs[i].idle && !join->inputs[i].ended) {
+                any = true;
+                least = join->inputs[i].newest_ms < least ? join->inputs[i].newest_ms : least;
+            }
+        }
+        newest = any ? least : STAGE_TIME_NONE;
+    }
+    if (newest != STAGE_TIME_NONE) {
+        int64_t watermark = newest - join->setup.settings->lateness_ms;
+        join->watermark_ms = watermark > join->watermark_ms ? watermark : join->watermark_ms;
+    }
+}
+
+enum status join_event(struct join *join, const struct event *event, struct error *err) {
+    REQUIRE(event->input < join->input_count);
+    struct join_input *input = &join->inputs[event->input];
+    input->read++;
+    enum status status =
+        event->impression ? join_impression(join, event, err) : join_feedback(join, event, err);
+    if (status == STATUS_OK && event->event_time_ms > input->newest_ms) {
+        input->newest_ms = event->event_time_ms;
+        watermark_advance(join);
+    }
+    return status == STATUS_OK ? join_settle(join, err) : status;
+}
+
+enum status join_idle(struct join *join, uint32_t input, bool idle, struct error *err) {
+    REQUIRE(input < join->input_count);
+    join->inputs[input].idle = idle;
+    watermark_advance(join);
+    return join_settle(join, err);
+}
+
+enum status join_ended(struct join *join, uint32_t input, struct error *err) {
+    REQUIRE(input < join->input_count);
+    join->inputs[input].ended = true;
+    watermark_advance(join);
+    return join_settle(join, err);
+}
+
+enum status join_finish(struct join *join, struct error *err) {
+    join->watermark_ms = STAGE_TIME_END;
+    return join_settle(join, err);
+}

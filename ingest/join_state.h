@@ -1,0 +1,73 @@
+// The join's state, shared by join.c (events), join_close.c (windows) and join_save.c. Private to
+// them.
+#ifndef FRESHET_INGEST_JOIN_STATE_H
+#define FRESHET_INGEST_JOIN_STATE_H
+
+#include "ingest/join.h"
+#include "ingest/keys.h"
+#include "ingest/timers.h"
+
+struct join_task {
+    bool direct;        // its label comes along with the impression
+    int32_t given;      // task whose positives define it, or -1
+    int64_t window_ms;  // feedback counts until then
+    int64_t decided_ms; // the label leaves then: the longest window along `given`
+};
+
+struct join_input {
+    int64_t newest_ms; // event time, or STAGE_TIME_NONE
+    bool idle;
+    bool ended;
+    uint64_t read, used, in_flight;
+    uint64_t dropped[EVENT_DROPS];
+};
+
+struct join {
+    struct join_setup setup;
+    struct example_shape shape;
+    struct join_task tasks[SPEC_TASKS_MAX];
+    size_t task_count;
+    uint32_t all_tasks;                    // mask
+    uint32_t lane_tasks[TIMERS_LANES_MAX]; // tasks decided in each lane; 0 = the key is forgotten
+    size_t lanes;
+    int64_t longest_ms; // window
+    struct join_input inputs[INGEST_INPUTS_MAX];
+    size_t input_count;
+    bool keyed; // join: window, or keys configured
+
+    struct keys keys;
+    struct timers closing;  // of impressions: one lane a distinct window, and one to forget
+    struct timers waiting;  // of feedback without an impression
+    struct timers arrivals; // store_full: expire only; everything in order of arrival
+    bool expires;
+    uint64_t payload_bytes; // of open impressions, wherever they lie
+    uint64_t open_count;
+
+    int64_t watermark_ms;
+    int64_t emitted_ms;    // timestamp of the newest record that went out
+    uint64_t next_number;  // of impressions
+    uint64_t next_arrival; // of impressions and feedback, from 1
+
+    struct buffer packed;  // one payload
+    unsigned char *labels; // [tasks] float32 little-endian
+};
+
+#define ARRIVAL_FEEDBACK 0x80000000u // in an arrival timer's slot: a feedback cell, not an entry
+
+// join.c
+void join_drop(struct join *join, uint32_t input, enum event_drop reason); // from in flight
+
+// join_close.c
+// Fires everything due, then expires what is above the bound.
+CHECKED enum status join_settle(struct join *join, struct error *err);
+CHECKED enum status join_emit(struct join *join, const struct example *example, int64_t instant_ms,
+                              struct error *err);
+// Labels of `tasks` into join->labels; returns those that are settled, the rest being left out.
+uint32_t join_settle_labels(struct join *join, uint32_t tasks, uint32_t labelled,
+                            const float *values);
+CHECKED enum status join_emit_close(struct join *join, const struct key_entry *entry, uint32_t kind,
+                                    uint32_t mask, int64_t instant_ms, struct error *err);
+CHECKED enum status join_payload(struct join *join, const struct key_entry *entry,
+                                 struct example *ret_columns, struct error *err);
+
+#endif
