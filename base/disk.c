@@ -1,5 +1,5 @@
-// File input and output over POSIX calls, with one gate for planted faults: every mutating call passes
-// fault_strikes() first.
+// File input and output over POSIX calls, with one gate for planted faults: every mutating call
+// passes fault_strikes() first.
 #include "base/disk.h"
 
 #include <dirent.h>
@@ -21,8 +21,8 @@ struct disk_file {
 static struct {
     pthread_mutex_t lock;
     enum disk_fault fault;
-    uint64_t left;    // calls until it strikes; 0 = nothing planted
-    bool crashed;     // a crash fault has struck: nothing mutates any more
+    uint64_t left; // calls until it strikes; 0 = nothing planted
+    bool crashed;  // a crash fault has struck: nothing mutates any more
     uint64_t mutations;
 } plant = {.lock = PTHREAD_MUTEX_INITIALIZER};
 

@@ -109,8 +109,8 @@ static void line_add_word(struct line *line, const char *key, const char *value)
     line_add_pair(line, key, strlen(key), value, strlen(value));
 }
 
-// Fields come as key=value key="value with spaces"; a quoted value ends at the quote that a space or
-// the end follows, so that quotes inside messages do no harm.
+// Fields come as key=value key="value with spaces"; a quoted value ends at the quote that a space
+// or the end follows, so that quotes inside messages do no harm.
 static void line_add_fields(struct line *line, const char *fields) {
     while (*fields) {
         while (*fields == ' ')

@@ -1,5 +1,5 @@
-// The registry: one list of series in order of registration, found again through a hash index. The list
-// only grows; values are atomics, so updates never take the lock.
+// The registry: one list of series in order of registration, found again through a hash index. The
+// list only grows; values are atomics, so updates never take the lock.
 #include "base/metrics.h"
 
 #include <math.h>
@@ -30,11 +30,11 @@ struct series {
 };
 
 struct metrics {
-    pthread_mutex_t lock;            // guards what follows; values aside
+    pthread_mutex_t lock;              // guards what follows; values aside
     struct series *series[SERIES_MAX]; // in order of registration
     size_t count;
-    uint16_t index[INDEX_SLOTS];     // place in series + 1, or 0
-    struct metric spare;             // given out when there is no room: never rendered
+    uint16_t index[INDEX_SLOTS]; // place in series + 1, or 0
+    struct metric spare;         // given out when there is no room: never rendered
     struct metric_histogram spare_histogram;
 };
 
@@ -196,8 +196,9 @@ static void render_line(struct buffer *into, const struct series *series, const 
                         const char *bound, double value) {
     buffer_append_text(into, "%s%s", series->name, suffix);
     if (series->labels[0] || bound)
-        buffer_append_text(into, "{%s%s%s%s%s}", series->labels, series->labels[0] && bound ? "," : "",
-                           bound ? "le=\"" : "", bound ? bound : "", bound ? "\"" : "");
+        buffer_append_text(into, "{%s%s%s%s%s}", series->labels,
+                           series->labels[0] && bound ? "," : "", bound ? "le=\"" : "",
+                           bound ? bound : "", bound ? "\"" : "");
     buffer_append_byte(into, ' ');
     render_number(into, value);
     buffer_append_byte(into, '\n');

@@ -22,9 +22,10 @@ static const struct option monitor_option_list[] = {
      .type = OPTION_TEXT,
      .offset = offsetof(struct monitor_settings, listen),
      .default_text = "127.0.0.1:9464",
-     .help = "Address and port of /metrics, /healthz and /readyz; port 0 takes a free one, an empty "
-             "text turns them off. There is no authentication: leave it on loopback or behind a "
-             "proxy."},
+     .help =
+         "Address and port of /metrics, /healthz and /readyz; port 0 takes a free one, an empty "
+         "text turns them off. There is no authentication: leave it on loopback or behind a "
+         "proxy."},
     {.key = "connections_max",
      .type = OPTION_INT,
      .offset = offsetof(struct monitor_settings, connections_max),
@@ -51,8 +52,8 @@ const struct option_table monitor_options = {
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *type,
                               const void *bytes, size_t length) {
     // MHD copies the bytes at once; its signature wants them without const.
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        length, (void *)(uintptr_t)bytes, MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(length, (void *)(uintptr_t)bytes, MHD_RESPMEM_MUST_COPY);
     if (!response)
         return MHD_NO;
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
@@ -75,10 +76,9 @@ static enum MHD_Result answer_metrics(struct monitor *monitor, struct MHD_Connec
     buffer_init(&text);
     metrics_render(monitor->metrics, &text);
     enum MHD_Result result =
-        text.failed
-            ? answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory")
-            : answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
-                     text.data ? (const void *)text.data : "", text.length);
+        text.failed ? answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory")
+                    : answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
+                             text.data ? (const void *)text.data : "", text.length);
     buffer_deinit(&text);
     return result;
 }
@@ -153,12 +153,12 @@ enum status monitor_start(const struct monitor_settings *settings, struct metric
     monitor->metrics = metrics;
     monitor->health = health;
     monitor->self = self;
-    monitor->daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, handle, monitor, MHD_OPTION_SOCK_ADDR,
-        (struct sockaddr *)&address, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)settings->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)(settings->timeout_ms / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768,
-        MHD_OPTION_END);
+    monitor->daemon =
+        MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, handle, monitor,
+                         MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address,
+                         MHD_OPTION_CONNECTION_LIMIT, (unsigned)settings->connections_max,
+                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(settings->timeout_ms / 1000),
+                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768, MHD_OPTION_END);
     if (!monitor->daemon) {
         status = error_set(err, STATUS_IO,
                            "could not listen on %s (monitor.listen): %s; choose another port",

@@ -1,4 +1,5 @@
-// The example on the wire: the Avro record of schemas/example.avsc, columns packed into bytes fields.
+// The example on the wire: the Avro record of schemas/example.avsc, columns packed into bytes
+// fields.
 #include "record/example.h"
 
 #include <string.h>

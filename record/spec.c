@@ -9,7 +9,10 @@ static const char *const kind_names[] = {"categorical", "multi", "numeric", NULL
 
 #define FEATURE(member) offsetof(struct spec_feature, member)
 static const struct option feature_option_list[] = {
-    {.key = "name", .type = OPTION_TEXT, .offset = FEATURE(name), .help = "Unique among the features."},
+    {.key = "name",
+     .type = OPTION_TEXT,
+     .offset = FEATURE(name),
+     .help = "Unique among the features."},
     {.key = "path",
      .type = OPTION_TEXT,
      .offset = FEATURE(path),
@@ -120,7 +123,8 @@ static const struct option spec_option_list[] = {
      .type = OPTION_TEXT,
      .offset = SPEC(domain_path),
      .default_text = "",
-     .help = "Path of the domain (scenario, tab, placement) in the impression; empty = one domain."},
+     .help =
+         "Path of the domain (scenario, tab, placement) in the impression; empty = one domain."},
     {.key = "user",
      .type = OPTION_TEXT,
      .offset = SPEC(user_path),
@@ -129,8 +133,9 @@ static const struct option spec_option_list[] = {
 };
 const struct option_table spec_options = {
     .title = "data",
-    .help = "What an example is made of. Ingest, trainer and scorer share this section; examples of "
-            "another set of features or tasks are refused.",
+    .help =
+        "What an example is made of. Ingest, trainer and scorer share this section; examples of "
+        "another set of features or tasks are refused.",
     .struct_bytes = sizeof(struct spec),
     .options = spec_option_list,
     .count = sizeof spec_option_list / sizeof spec_option_list[0],
@@ -171,9 +176,10 @@ static void features_complete(struct spec *spec) {
 
 static enum status check_features(const struct spec *spec, struct error *err) {
     if (spec->features.count == 0 || spec->features.count > SPEC_FEATURES_MAX)
-        return error_set(err, STATUS_INVALID,
-                         "data.features: expected 1 to %d entries, found %zu; name the model's inputs",
-                         SPEC_FEATURES_MAX, spec->features.count);
+        return error_set(
+            err, STATUS_INVALID,
+            "data.features: expected 1 to %d entries, found %zu; name the model's inputs",
+            SPEC_FEATURES_MAX, spec->features.count);
     for (size_t i = 0; i < spec->features.count; i++) {
         const struct spec_feature *one = spec_feature_at(spec, i);
         if (one->name[0] == '\0')
@@ -187,11 +193,12 @@ static enum status check_features(const struct spec *spec, struct error *err) {
             if (one->kind != SPEC_NUMERIC && other->kind != SPEC_NUMERIC &&
                 strcmp(vocabulary_of(one), vocabulary_of(other)) == 0 &&
                 one->dimension != other->dimension)
-                return error_set(err, STATUS_INVALID,
-                                 "data.features[%zu].dimension: '%s' has %lld but shares vocabulary "
-                                 "'%s' with '%s', which has %lld; give both the same",
-                                 i, one->name, (long long)one->dimension, vocabulary_of(one),
-                                 other->name, (long long)other->dimension);
+                return error_set(
+                    err, STATUS_INVALID,
+                    "data.features[%zu].dimension: '%s' has %lld but shares vocabulary "
+                    "'%s' with '%s', which has %lld; give both the same",
+                    i, one->name, (long long)one->dimension, vocabulary_of(one), other->name,
+                    (long long)other->dimension);
         }
     }
     return STATUS_OK;
@@ -237,10 +244,11 @@ static enum status check_tasks(const struct spec *spec, struct error *err) {
             return error_set(err, STATUS_INVALID,
                              "data.tasks[%zu]: when_path and when_equals go together", i);
         if (task->input[0] == '\0' && task->path[0] == '\0')
-            return error_set(err, STATUS_INVALID,
-                             "data.tasks[%zu]: '%s' needs `input` (events that are its positives) or "
-                             "`path` (its label in the impression)",
-                             i, task->name);
+            return error_set(
+                err, STATUS_INVALID,
+                "data.tasks[%zu]: '%s' needs `input` (events that are its positives) or "
+                "`path` (its label in the impression)",
+                i, task->name);
         enum status status = check_given(spec, i, err);
         if (status != STATUS_OK)
             return status;

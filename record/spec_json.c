@@ -9,9 +9,9 @@ static const char *const kind_names[] = {"categorical", "multi", "numeric"};
 
 static json_t *feature_to_json(const struct spec_feature *feature) {
     return json_pack("{s:s, s:s, s:s, s:I, s:s, s:I}", "name", feature->name, "path", feature->path,
-                     "kind", kind_names[feature->kind], "dimension",
-                     (json_int_t)feature->dimension, "vocabulary", feature->vocabulary,
-                     "length_max", (json_int_t)feature->length_max);
+                     "kind", kind_names[feature->kind], "dimension", (json_int_t)feature->dimension,
+                     "vocabulary", feature->vocabulary, "length_max",
+                     (json_int_t)feature->length_max);
 }
 
 static json_t *task_to_json(const struct spec_task *task) {
@@ -38,8 +38,9 @@ enum status spec_to_json(const struct spec *spec, struct buffer *into, struct er
     if (text)
         buffer_append(into, text, strlen(text));
     if (!text || into->failed)
-        status = error_set(err, STATUS_INVALID,
-                           "could not write the spec as JSON: memory is out, or a name is not UTF-8");
+        status =
+            error_set(err, STATUS_INVALID,
+                      "could not write the spec as JSON: memory is out, or a name is not UTF-8");
     free(text);
     json_decref(root);
     json_decref(features);

@@ -1,10 +1,10 @@
-// The weights log's records on the wire: the Avro record of schemas/weights.avsc, a union of the kinds.
+// The weights log's records on the wire: the Avro record of schemas/weights.avsc, a union of the
+// kinds.
 #include "record/weights.h"
 
 #include "base/wire.h"
 
-static const char *const kind_names[] = {"open",       "rows",  "tensor",
-                                         "tombstones", "slice", "commit"};
+static const char *const kind_names[] = {"open", "rows", "tensor", "tombstones", "slice", "commit"};
 
 void weights_encode(const struct weights *weights, struct buffer *into) {
     wire_put_fixed64(into, weights->lineage);
@@ -122,8 +122,9 @@ enum status weights_decode(const void *bytes, size_t length, struct weights *ret
     get_body(&in, &weights);
     if (in.bad || in.at != in.end)
         return error_set(err, STATUS_INVALID,
-                         "could not read a weights record of %zu bytes: its body (%s) is %s", length,
-                         kind_names[kind], in.bad ? "malformed" : "followed by other bytes");
+                         "could not read a weights record of %zu bytes: its body (%s) is %s",
+                         length, kind_names[kind],
+                         in.bad ? "malformed" : "followed by other bytes");
     *ret_weights = weights;
     return STATUS_OK;
 }
