@@ -75,8 +75,8 @@ CHECKED enum status join_event(struct join *join, const struct event *event, str
 // Counts events that never became one: read and dropped.
 void join_count_dropped(struct join *join, uint32_t input, enum event_drop reason, uint64_t count);
 CHECKED enum status join_idle(struct join *join, uint32_t input, bool idle, struct error *err);
-// The input's producer has finished: it holds nothing back any more.
-CHECKED enum status join_ended(struct join *join, uint32_t input, struct error *err);
+// Closes everything as if time had ended. The watermark stays, so that a stream that is taken up
+// again later is judged as before, and remembered keys stay remembered.
 CHECKED enum status join_finish(struct join *join, struct error *err);
 
 int64_t join_watermark_ms(const struct join *join); // or STAGE_TIME_NONE

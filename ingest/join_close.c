@@ -169,7 +169,9 @@ static enum status close_due(struct join *join, struct error *err) {
         }
         if (lane + 1 == join->lanes) {
             REQUIRE(entry->state == KEY_CLOSED);
-            keys_remove(&join->keys, timer.slot);
+            if (!join->finishing) {
+                keys_remove(&join->keys, timer.slot);
+            }
         } else if (entry->state == KEY_OPEN) {
             status = close_window(join, entry, lane, deadline_ms, err);
         }

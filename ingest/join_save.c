@@ -73,38 +73,29 @@ struct loading {
     const struct source *source;
     struct key_entry *entry;       // one saved entry
     struct key_feedback *feedback; // one saved piece of feedback
-    struct timer *closing, *waiting, *arrivals;
-    size_t closing_count, waiting_count, arrivals_count;
+    uint64_t feedback_max;
 };
 
-static enum status load_feedback(struct loading *loading, uint32_t slot, uint64_t capacity,
-                                 struct error *err) {
+static enum status load_feedback(struct loading *loading, uint32_t slot, struct error *err) {
     struct join *join = loading->join;
     struct key_feedback *saved = loading->feedback;
-    bool waits = keys_entry(&join->keys, slot)->state == KEY_WAITING;
     uint32_t next = loading->entry->feedback;
     enum status status = STATUS_OK;
     while (status == STATUS_OK && next != KEYS_NONE) {
         uint32_t added = KEYS_NONE;
-        if (join->keys.feedback.live == capacity) {
+        if (join->keys.feedback.live == loading->feedback_max) {
             return error_set(err, STATUS_CORRUPT, "could not load the join: too much feedback");
         }
         status = source_get(loading->source, saved, join->keys.feedback.stride, err);
         if (status == STATUS_OK) {
             status = keys_add_feedback(&join->keys, slot, saved, saved->values, &added, err);
         }
-        if (status == STATUS_OK && waits) {
-            loading->waiting[loading->waiting_count++] = (struct timer){
-                .time_ms = saved->event_time_ms, .number = saved->arrival, .slot = added};
-            loading->arrivals[loading->arrivals_count++] =
-                (struct timer){.number = saved->arrival, .slot = added | ARRIVAL_FEEDBACK};
-        }
         next = saved->next;
     }
     return status;
 }
 
-static enum status load_entry(struct loading *loading, uint64_t feedback, struct error *err) {
+static enum status load_entry(struct loading *loading, struct error *err) {
     struct join *join = loading->join;
     struct key_entry *saved = loading->entry;
     uint32_t slot = KEYS_NONE;
@@ -124,17 +115,11 @@ static enum status load_entry(struct loading *loading, uint64_t feedback, struct
     struct key_entry *entry = keys_entry(&join->keys, slot);
     memcpy(entry, saved, join->keys.entries.stride);
     entry->feedback = KEYS_NONE;
-    if (entry->state != KEY_WAITING) {
-        loading->closing[loading->closing_count++] =
-            (struct timer){.time_ms = entry->event_time_ms, .number = entry->number, .slot = slot};
-        loading->arrivals[loading->arrivals_count++] =
-            (struct timer){.number = entry->arrival, .slot = slot};
-    }
     if (entry->state == KEY_OPEN) {
         join->payload_bytes += entry->payload_bytes;
         join->open_count++;
     }
-    return load_feedback(loading, slot, feedback, err);
+    return load_feedback(loading, slot, err);
 }
 
 static int timer_compare(const void *left, const void *right) {
@@ -146,9 +131,13 @@ static int timer_compare(const void *left, const void *right) {
     return a->number < b->number ? -1 : a->number > b->number;
 }
 
-static enum status load_timers(struct timers *timers, struct timer *list, size_t count,
+// The list in order, without what has passed.
+static enum status timers_fill(struct timers *timers, struct timer *list, size_t count,
                                int64_t passed_ms, struct error *err) {
+    struct timers old = *timers;
     enum status status = STATUS_OK;
+    timers_deinit(timers);
+    timers_init(timers, old.delays_ms, old.lanes);
     if (count > 0) {
         qsort(list, count, sizeof(*list), timer_compare);
     }
@@ -161,19 +150,67 @@ static enum status load_timers(struct timers *timers, struct timer *list, size_t
     return status;
 }
 
+struct rebuilding {
+    struct timer *closing, *waiting, *arrivals;
+    size_t closing_count, waiting_count, arrivals_count;
+};
+
+static void rebuild_entry(const struct join *join, uint32_t slot, struct rebuilding *lists) {
+    const struct key_entry *entry = keys_entry(&join->keys, slot);
+    if (entry->state == KEY_OPEN || entry->state == KEY_CLOSED) {
+        lists->closing[lists->closing_count++] =
+            (struct timer){.time_ms = entry->event_time_ms, .number = entry->number, .slot = slot};
+        lists->arrivals[lists->arrivals_count++] =
+            (struct timer){.number = entry->arrival, .slot = slot};
+        return;
+    }
+    for (uint32_t at = entry->state == KEY_WAITING ? entry->feedback : KEYS_NONE;
+         at != KEYS_NONE;) {
+        const struct key_feedback *feedback = keys_feedback(&join->keys, at);
+        lists->waiting[lists->waiting_count++] = (struct timer){
+            .time_ms = feedback->event_time_ms, .number = feedback->arrival, .slot = at};
+        lists->arrivals[lists->arrivals_count++] =
+            (struct timer){.number = feedback->arrival, .slot = at | ARRIVAL_FEEDBACK};
+        at = feedback->next;
+    }
+}
+
+enum status join_rebuild_timers(struct join *join, struct error *err) {
+    struct rebuilding lists = {0};
+    size_t all = join->keys.count + join->keys.feedback.live + 1;
+    enum status status = STATUS_OK;
+    lists.closing = memory_new(all, sizeof(struct timer));
+    lists.waiting = memory_new(all, sizeof(struct timer));
+    lists.arrivals = memory_new(all, sizeof(struct timer));
+    if (lists.closing == NULL || lists.waiting == NULL || lists.arrivals == NULL) {
+        status = error_no_memory(err, all * sizeof(struct timer), "the join's timers");
+        goto done;
+    }
+    for (uint32_t slot = 0; slot < keys_slots(&join->keys); slot++) {
+        rebuild_entry(join, slot, &lists);
+    }
+    status =
+        timers_fill(&join->closing, lists.closing, lists.closing_count, join->watermark_ms, err);
+    if (status == STATUS_OK) {
+        status = timers_fill(&join->waiting, lists.waiting, lists.waiting_count, join->watermark_ms,
+                             err);
+    }
+    if (status == STATUS_OK && join->expires) {
+        status = timers_fill(&join->arrivals, lists.arrivals, lists.arrivals_count, INT64_MIN, err);
+    }
+done:
+    memory_free(lists.closing);
+    memory_free(lists.waiting);
+    memory_free(lists.arrivals);
+    return status;
+}
+
 // As after join_new.
 static enum status join_empty(struct join *join, struct error *err) {
-    size_t tasks = join->task_count;
-    struct timers *timers[] = {&join->closing, &join->waiting, &join->arrivals};
     keys_deinit(&join->keys);
-    for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++) {
-        struct timers old = *timers[i];
-        timers_deinit(timers[i]);
-        timers_init(timers[i], old.delays_ms, old.lanes);
-    }
     join->payload_bytes = 0;
     join->open_count = 0;
-    return keys_init(&join->keys, tasks, err);
+    return keys_init(&join->keys, join->task_count, err);
 }
 
 static enum status load_head(struct join *join, const struct source *source,
@@ -199,28 +236,6 @@ static enum status load_head(struct join *join, const struct source *source,
     return source_get(source, join->inputs, join->input_count * sizeof(join->inputs[0]), err);
 }
 
-static enum status load_entries(struct loading *loading, const struct save_head *head,
-                                struct error *err) {
-    struct join *join = loading->join;
-    enum status status = STATUS_OK;
-    for (uint64_t i = 0; status == STATUS_OK && i < head->entries; i++) {
-        status = load_entry(loading, head->feedback, err);
-    }
-    if (status == STATUS_OK) {
-        status = load_timers(&join->closing, loading->closing, loading->closing_count,
-                             join->watermark_ms, err);
-    }
-    if (status == STATUS_OK) {
-        status = load_timers(&join->waiting, loading->waiting, loading->waiting_count,
-                             join->watermark_ms, err);
-    }
-    if (status == STATUS_OK && join->expires) {
-        status = load_timers(&join->arrivals, loading->arrivals, loading->arrivals_count, INT64_MIN,
-                             err);
-    }
-    return status;
-}
-
 enum status join_load(struct join *join, const struct source *source, struct error *err) {
     struct save_head head;
     struct loading loading = {.join = join, .source = source};
@@ -231,23 +246,20 @@ enum status join_load(struct join *join, const struct source *source, struct err
     if (status != STATUS_OK) {
         return status;
     }
-    size_t all = (size_t)(head.entries + head.feedback + 1);
+    loading.feedback_max = head.feedback;
     loading.entry = memory_new(1, join->keys.entries.stride);
     loading.feedback = memory_new(1, join->keys.feedback.stride);
-    loading.closing = memory_new(all, sizeof(struct timer));
-    loading.waiting = memory_new(all, sizeof(struct timer));
-    loading.arrivals = memory_new(all, sizeof(struct timer));
-    if (loading.entry == NULL || loading.feedback == NULL || loading.closing == NULL ||
-        loading.waiting == NULL || loading.arrivals == NULL) {
-        status = error_no_memory(err, all * sizeof(struct timer), "the join's checkpoint");
-    } else {
-        status = load_entries(&loading, &head, err);
+    if (loading.entry == NULL || loading.feedback == NULL) {
+        status = error_no_memory(err, join->keys.entries.stride, "the join's checkpoint");
+    }
+    for (uint64_t i = 0; status == STATUS_OK && i < head.entries; i++) {
+        status = load_entry(&loading, err);
+    }
+    if (status == STATUS_OK) {
+        status = join_rebuild_timers(join, err);
     }
     memory_free(loading.entry);
     memory_free(loading.feedback);
-    memory_free(loading.closing);
-    memory_free(loading.waiting);
-    memory_free(loading.arrivals);
     return status;
 }
 
@@ -315,12 +327,9 @@ enum status join_fingerprint(struct join *join, uint64_t *ret_fingerprint, struc
         uint64_t hash = hash_chain(0, rest, sizeof(rest));
         for (size_t i = 0; i < join->input_count; i++) {
             const struct join_input *input = &join->inputs[i];
-            const uint64_t fields[] = {(uint64_t)input->newest_ms,
-                                       input->idle,
-                                       input->ended,
-                                       input->read,
-                                       input->used,
-                                       input->in_flight};
+            const uint64_t fields[] = {(uint64_t)input->newest_ms, input->idle,
+
+                                       input->read, input->used, input->in_flight};
             hash = hash_chain(hash, fields, sizeof(fields));
             hash = hash_chain(hash, input->dropped, sizeof(input->dropped));
         }

@@ -1,5 +1,4 @@
-// The join's state, shared by join.c (events), join_close.c (windows) and join_save.c. Private to
-// them.
+// The join's state, shared by the join_*.c files. Private to them.
 #ifndef FRESHET_INGEST_JOIN_STATE_H
 #define FRESHET_INGEST_JOIN_STATE_H
 
@@ -17,7 +16,6 @@ struct join_task {
 struct join_input {
     int64_t newest_ms; // event time, or STAGE_TIME_NONE
     bool idle;
-    bool ended;
     uint64_t read, used, in_flight;
     uint64_t dropped[EVENT_DROPS];
 };
@@ -44,6 +42,7 @@ struct join {
     uint64_t open_count;
 
     int64_t watermark_ms;
+    bool finishing;        // all windows close, no key is forgotten
     int64_t emitted_ms;    // timestamp of the newest record that went out
     uint64_t next_number;  // of impressions
     uint64_t next_arrival; // of impressions and feedback, from 1
@@ -54,7 +53,11 @@ struct join {
 
 #define ARRIVAL_FEEDBACK 0x80000000u // in an arrival timer's slot: a feedback cell, not an entry
 
-// join.c
+// join_save.c
+// Timers as they follow from the entries and the watermark.
+CHECKED enum status join_rebuild_timers(struct join *join, struct error *err);
+
+// join_new.c
 void join_drop(struct join *join, uint32_t input, enum event_drop reason); // from in flight
 
 // join_close.c

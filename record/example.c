@@ -57,7 +57,7 @@ static const char *mistake(const struct example_shape *shape, const struct wire 
         return "it is truncated or malformed";
     if (in->at != in->end)
         return "bytes follow its end";
-    if (example->kind == 0 || example->kind > (EXAMPLE_SCORE | EXAMPLE_LEARN | EXAMPLE_FINAL))
+    if (example->kind == 0 || example->kind > EXAMPLE_KINDS)
         return "its kind is none";
     if (shape->tasks < 32 && example->mask >> shape->tasks)
         return "its mask names tasks that there are not";
@@ -84,7 +84,7 @@ enum status example_decode(const struct example_shape *shape, const void *bytes,
     struct example example = {0};
     size_t lengths[4];
     int64_t kind = wire_get_long(&in);
-    example.kind = kind > 0 && kind < 8 ? (uint32_t)kind : 0;
+    example.kind = kind > 0 && kind <= EXAMPLE_KINDS ? (uint32_t)kind : 0;
     example.impression = wire_get_fixed64(&in);
     example.user = wire_get_fixed64(&in);
     example.event_time_ms = wire_get_long(&in);

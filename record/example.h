@@ -12,7 +12,13 @@
 // LAST says that nothing of this impression will follow, so that whoever keeps something for it may let
 // go. It comes with the close of the last window, whose mask is 0 when every task of that window was
 // left out (a task defined on another's positives, without that); kind is then FINAL | LAST.
-enum { EXAMPLE_SCORE = 1, EXAMPLE_LEARN = 2, EXAMPLE_FINAL = 4, EXAMPLE_LAST = 8 };
+enum {
+    EXAMPLE_SCORE = 1,
+    EXAMPLE_LEARN = 2,
+    EXAMPLE_FINAL = 4,
+    EXAMPLE_LAST = 8,
+    EXAMPLE_KINDS = 15 // all bits
+};
 
 struct example {
     uint32_t kind;            // EXAMPLE_ bits
