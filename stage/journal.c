@@ -66,6 +66,14 @@ static size_t array_count(struct wire *in, size_t least) {
     return in->bad ? 0 : (size_t)count;
 }
 
+// The branch of a union of null and something.
+static bool present(struct wire *in) {
+    int64_t branch = wire_get_long(in);
+    if (branch != 0 && branch != 1)
+        in->bad = true;
+    return branch == 1;
+}
+
 static enum status ranges_decode(struct wire *in, struct arena *arena,
                                  struct journal_record *record, struct error *err) {
     size_t count = array_count(in, 12);
@@ -138,7 +146,7 @@ enum status journal_decode(const void *bytes, size_t length, struct arena *arena
     record.order = in.bad ? 0 : (int)order;
     record.clock_ms = wire_get_long(&in);
     enum status status = ranges_decode(&in, arena, &record, err);
-    bool idle = wire_get_bool(&in);
+    bool idle = present(&in);
     if (idle) {
         int32_t slot = wire_get_int(&in);
         record.idle_slot = (uint32_t)slot;
@@ -148,7 +156,7 @@ enum status journal_decode(const void *bytes, size_t length, struct arena *arena
     }
     record.outputs = (uint64_t)wire_get_long(&in);
     record.outputs_checksum = wire_get_fixed64(&in);
-    bool identity = wire_get_bool(&in);
+    bool identity = present(&in);
     if (idle != (record.kind == JOURNAL_IDLE) || identity != has_identity(record.kind) ||
         (record.range_count > 0) != (record.kind == JOURNAL_BATCH))
         in.bad = true;

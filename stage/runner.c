@@ -211,7 +211,9 @@ static bool all_ended(struct runner *runner) {
 }
 
 static enum status step_finish(struct runner *runner, struct error *err) {
-    enum status status = fold_finish(runner, err);
+    enum status status = step_silence(runner, err); // of the slot that reached its bound last
+    if (status == STATUS_OK)
+        status = fold_finish(runner, err);
     struct journal_record record = {.kind = JOURNAL_FINISH};
     if (status == STATUS_OK)
         status = step_close(runner, &record, err);
