@@ -54,7 +54,7 @@ struct slot {
     bool bound_passed; // a record at or after the bound was seen
     bool paused;
     bool verified;    // `last` needs no reading again
-    int64_t heard_us; // monotonic clock when records last came
+    int64_t heard_us; // monotonic clock when records last came or were folded
 };
 
 // Records taken for one step, in the order of folding.

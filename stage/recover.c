@@ -178,6 +178,13 @@ static enum status step_fold(struct runner *runner, const struct journal_record 
     }
 }
 
+static enum status past_lost(const struct runner *runner, struct error *err) {
+    return error_set(err, STATUS_CHANGED,
+                     "the beginning of the journal is no longer retained, and there is no valid "
+                     "checkpoint in `%s`: the directory was lost",
+                     runner->setup.directory);
+}
+
 static enum status refold_each(void *self, int64_t place, const void *bytes, size_t length,
                                struct error *err) {
     struct refold *refold = self;
@@ -189,10 +196,7 @@ static enum status refold_each(void *self, int64_t place, const void *bytes, siz
     if (status == STATUS_OK && step.kind == JOURNAL_GENESIS)
         return genesis_take(refold, &step, err);
     if (status == STATUS_OK && !refold->past)
-        return error_set(err, STATUS_CHANGED,
-                         "the journal does not begin with the task's beginning, and there is no "
-                         "checkpoint in `%s`: the directory was lost",
-                         runner->setup.directory);
+        return past_lost(runner, err);
     if (status == STATUS_OK && step.kind == JOURNAL_START)
         return state_identity(runner, step.config_hash, step.build, err);
     if (status == STATUS_OK)
@@ -328,6 +332,21 @@ static enum status past_load(struct runner *runner, bool fresh, int64_t *ret_pla
     return status;
 }
 
+static enum status nothing_each(void *self, int64_t place, const void *bytes, size_t length,
+                                struct error *err) {
+    (void)self, (void)place, (void)bytes, (void)length, (void)err;
+    return STATUS_OK;
+}
+
+// A journal without records is a new task's, unless it was trimmed: then a checkpoint has been
+// lost. (Its end alone does not tell: on Kafka an aborted genesis moves that too.)
+static enum status newness_check(struct runner *runner, struct error *err) {
+    if (log_writer_journal_place(runner->writer) < 1)
+        return STATUS_OK;
+    enum status status = log_writer_journal_read(runner->writer, 1, nothing_each, NULL, err);
+    return status == STATUS_CHANGED ? past_lost(runner, err) : status;
+}
+
 static enum status journal_refold(struct runner *runner, bool fresh, struct error *err) {
     struct refold refold = {.runner = runner};
     int64_t place = 0;
@@ -348,7 +367,8 @@ static enum status journal_refold(struct runner *runner, bool fresh, struct erro
                                        .build = runner->setup.build};
         return journal_add(runner, &start, err);
     }
-    return genesis_write(runner, err);
+    status = newness_check(runner, err);
+    return status == STATUS_OK ? genesis_write(runner, err) : status;
 }
 
 static enum status positions_ask(struct runner *runner, bool fresh, struct error *err) {

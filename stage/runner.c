@@ -152,6 +152,8 @@ static enum status step_close(struct runner *runner, struct journal_record *reco
 static enum status step_batch(struct runner *runner, struct error *err) {
     enum status status = merge_take(runner, err);
     if (status == STATUS_OK && runner->set.count > 0) {
+        for (size_t i = 0; i < runner->set.range_count; i++)
+            runner->slots[runner->set.ranges[i].slot].heard_us = now_us(runner);
         status = fold_set(runner, err);
         struct journal_record record = {.kind = JOURNAL_BATCH,
                                         .order = runner->setup.settings.order,
