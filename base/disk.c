@@ -243,6 +243,17 @@ enum status disk_rename(const char *from, const char *to, struct error *err) {
     return status == STATUS_OK ? sync_parent(to, err) : status;
 }
 
+enum status disk_link(const char *from, const char *to, struct error *err) {
+    enum status status = gate(err, "link", from);
+    if (status == STATUS_OK && link(from, to) != 0) {
+        if (errno == EEXIST)
+            return error_set(err, STATUS_EXISTS, "could not link %s: %s is there already", from,
+                             to);
+        status = fail(err, "link", from, errno);
+    }
+    return status;
+}
+
 enum status disk_remove(const char *path, struct error *err) {
     enum status status = gate(err, "remove", path);
     if (status == STATUS_OK && unlink(path) != 0 && errno != ENOENT)

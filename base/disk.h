@@ -1,7 +1,7 @@
 // All file input and output of the project, so that tests can plant faults in one place.
 //
-// Paths are UTF-8, at most PATH_MAX. Every message names the path and the operating system's reason;
-// ENOSPC and EDQUOT give STATUS_EXHAUSTED, ENOENT STATUS_NOT_FOUND, the rest STATUS_IO.
+// Paths are UTF-8, at most PATH_MAX. Every message names the path and the operating system's
+// reason; ENOSPC and EDQUOT give STATUS_EXHAUSTED, ENOENT STATUS_NOT_FOUND, the rest STATUS_IO.
 #ifndef FRESHET_BASE_DISK_H
 #define FRESHET_BASE_DISK_H
 
@@ -9,8 +9,12 @@
 
 struct disk_file; // an open file; one owner thread
 
-enum disk_mode { DISK_READ, DISK_APPEND /* made if missing */, DISK_REPLACE /* made empty */,
-                 DISK_UPDATE /* read and write at any place, made if missing */ };
+enum disk_mode {
+    DISK_READ,
+    DISK_APPEND /* made if missing */,
+    DISK_REPLACE /* made empty */,
+    DISK_UPDATE /* read and write at any place, made if missing */
+};
 
 CHECKED enum status disk_open(const char *path, enum disk_mode mode, struct disk_file **ret_file,
                               struct error *err);
@@ -28,10 +32,14 @@ CHECKED enum status disk_sync(struct disk_file *file, struct error *err); // fda
 // Exclusive advisory lock on the open file; STATUS_FENCED when another process holds it.
 CHECKED enum status disk_lock(struct disk_file *file, struct error *err);
 
-CHECKED enum status disk_make_directory(const char *path, struct error *err); // with parents; may exist
+CHECKED enum status disk_make_directory(const char *path,
+                                        struct error *err); // with parents; may exist
 CHECKED enum status disk_sync_directory(const char *path, struct error *err);
-CHECKED enum status disk_rename(const char *from, const char *to, struct error *err); // + syncs the folder
-CHECKED enum status disk_remove(const char *path, struct error *err); // file; missing is fine
+CHECKED enum status disk_rename(const char *from, const char *to,
+                                struct error *err); // + syncs the folder
+// A second name for the same file; STATUS_EXISTS when `to` is there.
+CHECKED enum status disk_link(const char *from, const char *to, struct error *err);
+CHECKED enum status disk_remove(const char *path, struct error *err);      // file; missing is fine
 CHECKED enum status disk_remove_tree(const char *path, struct error *err); // missing is fine
 CHECKED enum status disk_read_all(const char *path, struct buffer *into, struct error *err);
 // Written beside, synced and renamed: readers see the old or the new bytes, never a mixture.
@@ -42,10 +50,15 @@ bool disk_exists(const char *path);
 CHECKED enum status disk_list(const char *path, struct arena *arena, char ***ret_names,
                               size_t *ret_count, struct error *err);
 
-// Planted faults, for tests: the n-th mutating call from now on (1 = the next; write, truncate, sync,
-// rename, remove) does this, and with DISK_FAULT_CRASH all later mutating calls fail as well, as if
-// the process had died there. n = 0 takes the plant away. Counted process-wide.
-enum disk_fault { DISK_FAULT_FULL, DISK_FAULT_IO, DISK_FAULT_CRASH, DISK_FAULT_CRASH_TORN /* half written */ };
+// Planted faults, for tests: the n-th mutating call from now on (1 = the next; write, truncate,
+// sync, rename, link, remove) does this, and with DISK_FAULT_CRASH all later mutating calls fail as
+// well, as if the process had died there. n = 0 takes the plant away. Counted process-wide.
+enum disk_fault {
+    DISK_FAULT_FULL,
+    DISK_FAULT_IO,
+    DISK_FAULT_CRASH,
+    DISK_FAULT_CRASH_TORN /* half written */
+};
 void disk_fault_plant(enum disk_fault fault, uint64_t n);
 uint64_t disk_mutations(void); // mutating calls so far
 

@@ -61,7 +61,7 @@ CHECKED enum status store_remove(struct store *store, const struct store_payload
                                  struct error *err);
 size_t store_memory_bytes(const struct store *store); // chunks held in memory
 bool store_spills(const struct store *store);         // a checkpoint can make memory free
-// In the section "store" and, for RocksDB, the folder "store" of the checkpoint. watermark_ms tells
+// Sections of their own and, for RocksDB, the folder "store" of the checkpoint. watermark_ms tells
 // what is old.
 CHECKED enum status store_save(struct store *store, int64_t watermark_ms,
                                struct checkpoint_writer *writer, struct error *err);

@@ -280,12 +280,18 @@ static bool commit_due(const struct runner *runner) {
            runner->outputs.pending_bytes + runner->journal.length >= PENDING_BYTES_MAX;
 }
 
+static bool checkpoint_due(const struct runner *runner) {
+    const struct stage_operations *operations = runner->setup.operations;
+    return now_us(runner) - runner->checkpoint_us >=
+               runner->setup.settings.checkpoint_interval_ms * 1000 ||
+           (operations->wants_checkpoint && operations->wants_checkpoint(runner->setup.state));
+}
+
 static enum status step_commit(struct runner *runner, struct error *err) {
     enum status status = STATUS_OK;
     if (commit_pending(runner) && commit_due(runner))
         status = runner_commit_now(runner, err);
-    if (status == STATUS_OK && now_us(runner) - runner->checkpoint_us >=
-                                   runner->setup.settings.checkpoint_interval_ms * 1000)
+    if (status == STATUS_OK && checkpoint_due(runner))
         status = checkpoint_now(runner, err);
     return status;
 }
