@@ -94,15 +94,13 @@ static enum status malformed(struct error *err, const char *path) {
 
 // The text up to its last line, whose checksum must be that of all before it.
 static bool manifest_whole(struct buffer *text) {
-    static const char last[] = "end 0123456789abcdef\n";
+    char last[sizeof("end 0123456789abcdef\n")];
     size_t tail = sizeof(last) - 1;
-    uint64_t want = 0;
-    if (text->length < tail + sizeof(FOLDER_MAGIC) - 1 || text->data[text->length - 1] != '\n')
+    if (text->length < tail + sizeof(FOLDER_MAGIC) - 1)
         return false;
     size_t body = text->length - tail;
-    text->data[text->length - 1] = '\0';
-    if (sscanf((const char *)text->data + body, "end %16" SCNx64, &want) != 1 ||
-        want != hash_bytes(text->data, body, 0))
+    snprintf(last, sizeof(last), "end %016" PRIx64 "\n", hash_bytes(text->data, body, 0));
+    if (memcmp(text->data + body, last, tail) != 0)
         return false;
     text->data[body] = '\0';
     return memcmp(text->data, FOLDER_MAGIC, sizeof(FOLDER_MAGIC) - 1) == 0;
