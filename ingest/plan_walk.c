@@ -185,14 +185,20 @@ static void value_store(struct walker *walker, const struct plan_node *node,
     }
 }
 
+// Peeking has found all that there is to find: what is left of the record is not read.
+static bool walk_over(const struct walker *walker) {
+    return walker->peeking && walker->looked_for == 0 &&
+           (walker->plan->item_type == NULL || walker->each_at != NULL);
+}
+
 static void node_walk(struct walker *walker, const struct plan_node *node, struct wire *in);
 
 static void map_walk(struct walker *walker, const struct plan_node *node, struct wire *in) {
     int64_t bytes;
     int64_t count;
     size_t guess = 0; // writers mostly keep the order of their keys
-    while ((count = block_next(in, &bytes)) > 0) {
-        for (int64_t i = 0; i < count && !in->bad; i++) {
+    while (!walk_over(walker) && (count = block_next(in, &bytes)) > 0) {
+        for (int64_t i = 0; i < count && !in->bad && !walk_over(walker); i++) {
             size_t length;
             const unsigned char *key = wire_get_bytes(in, &length);
             const struct plan_node *found = NULL;
@@ -215,10 +221,10 @@ static void map_walk(struct walker *walker, const struct plan_node *node, struct
 static void array_walk(struct walker *walker, const struct plan_node *node, struct wire *in) {
     int64_t bytes;
     int64_t count;
-    while ((count = block_next(in, &bytes)) > 0) {
+    while (!walk_over(walker) && (count = block_next(in, &bytes)) > 0) {
         if (node->type->items->encoded_bytes == 0)
             continue; // nothing can be in them
-        for (int64_t i = 0; i < count && !in->bad; i++)
+        for (int64_t i = 0; i < count && !in->bad && !walk_over(walker); i++)
             node_walk(walker, node->items, in);
     }
 }
@@ -235,11 +241,8 @@ static void union_walk(struct walker *walker, const struct plan_node *node, stru
 }
 
 static void record_walk(struct walker *walker, const struct plan_node *node, struct wire *in) {
-    for (size_t i = 0; i < node->step_count && !in->bad; i++) {
+    for (size_t i = 0; i < node->step_count && !in->bad && !walk_over(walker); i++) {
         const struct plan_step *step = &node->steps[i];
-        if (walker->peeking && walker->looked_for == 0 &&
-            (walker->plan->item_type == NULL || walker->each_at != NULL))
-            return;
         if (step->node != NULL)
             node_walk(walker, step->node, in);
         else if (step->skip != NULL)
