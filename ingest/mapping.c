@@ -25,6 +25,7 @@ struct mapping {
     struct arena arena;
     const struct ingest_input *input;
     const struct spec *spec;
+    uint32_t index; // of the input
     bool impression;
     struct path each;
     bool has_each;
@@ -41,7 +42,8 @@ struct mapping {
     unsigned char *ids, *numbers;
     struct buffer list_bytes, key;
     uint64_t values_cut;
-    char message[256];
+    char message[256];        // of the newest bad event
+    char letter_message[256]; // of the record's first
     // of the record being read
     int64_t timestamp_ms;
     enum status (*emit)(void *self, const struct event *event, struct error *err);
@@ -143,6 +145,7 @@ enum status mapping_new(const struct ingest_settings *settings, const struct spe
     buffer_init(&mapping->list_bytes);
     buffer_init(&mapping->key);
     mapping->input = ingest_input_at(settings, input);
+    mapping->index = input;
     mapping->spec = spec;
     mapping->impression = mapping->input->role == INGEST_IMPRESSION;
     mapping->domain = mapping->user = NO_SLOT;
@@ -422,7 +425,7 @@ static enum event_drop event_make(struct mapping *mapping, struct event *event,
 static bool event_emit(void *self) {
     struct mapping *mapping = self;
     struct convert_text domain;
-    struct event event = {.impression = mapping->impression};
+    struct event event = {.input = mapping->index, .impression = mapping->impression};
     enum event_drop drop = event_make(mapping, &event, &domain);
     if (mapping->key.failed || mapping->list_bytes.failed) {
         mapping->status = error_no_memory(mapping->err, mapping->key.length, "an event");
@@ -435,7 +438,8 @@ static bool event_emit(void *self) {
     mapping->result->dropped[drop]++;
     if (event_drop_is_letter(drop) && mapping->result->letter == EVENT_USED) {
         mapping->result->letter = drop;
-        mapping->result->message = mapping->message;
+        memcpy(mapping->letter_message, mapping->message, sizeof(mapping->message));
+        mapping->result->message = mapping->letter_message;
     }
     return true;
 }
