@@ -4,6 +4,45 @@
 #define LEARNT (EXAMPLE_LEARN | EXAMPLE_FINAL)
 enum { CLICK = 1, BUY = 2, SEEN = 4 };
 
+// The account of one input by a reason; EVENT_USED gives what was used.
+static uint64_t fixture_dropped(const struct fixture *f, size_t input, enum event_drop reason) {
+    struct account accounts[INPUTS];
+    (void)join_accounts(f->join, accounts, INPUTS);
+    return reason == EVENT_USED ? accounts[input].used : accounts[input].dropped[reason - 1];
+}
+
+static uint64_t fixture_in_flight(const struct fixture *f, size_t input) {
+    struct account accounts[INPUTS];
+    (void)join_accounts(f->join, accounts, INPUTS);
+    return accounts[input].in_flight;
+}
+
+static void give(struct fixture *f, uint32_t input, const char *key, int64_t event_time_ms) {
+    struct error err;
+    uint32_t mask = input == IMPRESSIONS ? 0 : (uint32_t)1 << (input - 1);
+    assert_int_equal(fixture_try(f, input, key, event_time_ms, mask, 1, &err), STATUS_OK);
+    fixture_balance(f);
+}
+
+// Moves the watermark to `watermark_ms` by an impression of its own, at order event_time.
+static void pass(struct fixture *f, int64_t watermark_ms) {
+    give(f, IMPRESSIONS, "passing", watermark_ms + f->settings.lateness_ms);
+    assert_int_equal(join_watermark_ms(f->join), watermark_ms);
+}
+
+// The record of this impression and kind (without LAST), or NULL; the first of several.
+static const struct output *out_of(const struct fixture *f, uint64_t impression, uint32_t kind,
+                                   uint32_t mask) {
+    for (size_t i = 0; i < f->count; i++) {
+        const struct output *out = &f->outputs[i];
+        if (out->impression == impression && (out->kind & ~(uint32_t)EXAMPLE_LAST) == kind &&
+            out->mask == mask) {
+            return out;
+        }
+    }
+    return NULL;
+}
+
 static void an_impression_is_scored_at_once_with_its_features(void **state) {
     (void)state;
     struct fixture f;
