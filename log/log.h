@@ -129,6 +129,7 @@ struct log_journal_entry {
 };
 // All appended records and these journal records, together or not at all. On any error the commit's
 // fate is unknown: close, open again and recover from the journal. STATUS_FENCED: stop the task.
+// On Kafka readers and bounds show it some milliseconds later; log_writer_close waits for that.
 CHECKED enum status log_writer_commit(struct log_writer *writer,
                                       const struct log_journal_entry *entries, size_t entry_count,
                                       struct error *err);

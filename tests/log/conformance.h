@@ -46,6 +46,9 @@ struct log_writer *writer_on(const char *task, const char *topic);
 struct log_writer *writer_on_two(const char *task, const char *first, const char *second);
 struct log_reader *reader_at(const char *topic, int32_t partition, int64_t offset);
 
+// The end of partition 0, once it is at least this.
+int64_t end_at_least(const char *topic, int64_t least);
+
 // Texts as keys and values; NULL stays NULL.
 void append_text(struct log_writer *writer, size_t output, int32_t partition, const char *key,
                  const char *value);

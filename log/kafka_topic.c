@@ -1,0 +1,157 @@
+// Topics on Kafka: their partitions, their bounds, and the admin calls that make and trim them.
+#include "log/kafka.h"
+
+#include <string.h>
+
+enum status kafka_bounds(rd_kafka_t *handle, const char *topic, int32_t partition, int timeout_ms,
+                         int64_t *ret_begin, int64_t *ret_end, struct error *err) {
+    int64_t begin = 0, end = 0;
+    rd_kafka_resp_err_t code =
+        rd_kafka_query_watermark_offsets(handle, topic, partition, &begin, &end, timeout_ms);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_failed(code, "find the bounds of topic", topic, err);
+    *ret_begin = begin;
+    *ret_end = end;
+    return STATUS_OK;
+}
+
+static enum status metadata_read(const struct rd_kafka_metadata *metadata, const char *topic,
+                                 int32_t *ret_partitions, struct error *err) {
+    for (int i = 0; i < metadata->topic_cnt; i++) {
+        const struct rd_kafka_metadata_topic *found = &metadata->topics[i];
+        if (strcmp(found->topic, topic) != 0)
+            continue;
+        if (found->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+            break;
+        if (found->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return kafka_failed(found->err, "find topic", topic, err);
+        *ret_partitions = found->partition_cnt;
+        return STATUS_OK;
+    }
+    return error_set(err, STATUS_NOT_FOUND, "could not find topic `%s` on Kafka", topic);
+}
+
+enum status kafka_topic_partitions(struct log *head, const char *topic, int32_t *ret_partitions,
+                                   struct error *err) {
+    struct kafka_log *log = (struct kafka_log *)head;
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(log->client, topic, NULL);
+    if (!handle)
+        return kafka_failed(rd_kafka_last_error(), "find topic", topic, err);
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_resp_err_t code =
+        rd_kafka_metadata(log->client, 0, handle, &metadata, log->timeout_ms);
+    enum status status;
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        status = kafka_failed(code, "find topic", topic, err);
+    else
+        status = metadata_read(metadata, topic, ret_partitions, err);
+    if (metadata)
+        rd_kafka_metadata_destroy(metadata);
+    rd_kafka_topic_destroy(handle);
+    return status;
+}
+
+// Waits for the answer to an admin request that was sent to `queue`.
+static rd_kafka_event_t *answer_wait(struct kafka_log *log, rd_kafka_queue_t *queue) {
+    return rd_kafka_queue_poll(queue, log->timeout_ms + 1000);
+}
+
+static rd_kafka_AdminOptions_t *admin_options(struct kafka_log *log, rd_kafka_admin_op_t call) {
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(log->client, call);
+    char reason[KAFKA_REASON_MAX];
+    REQUIRE(rd_kafka_AdminOptions_set_request_timeout(
+                options, log->timeout_ms, reason, sizeof(reason)) == RD_KAFKA_RESP_ERR_NO_ERROR);
+    return options;
+}
+
+static enum status creation_read(rd_kafka_event_t *event, const char *topic, struct error *err) {
+    if (!event)
+        return error_set(err, STATUS_UNAVAILABLE, "could not make topic `%s`: no answer", topic);
+    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_failed(rd_kafka_event_error(event), "make topic", topic, err);
+    size_t count = 0;
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+    if (count != 1)
+        return error_set(err, STATUS_IO, "could not make topic `%s`: no result", topic);
+    rd_kafka_resp_err_t code = rd_kafka_topic_result_error(results[0]);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return STATUS_OK;
+    const char *reason = rd_kafka_topic_result_error_string(results[0]);
+    return error_set(err, kafka_status(code), "could not make topic `%s` on Kafka: %s", topic,
+                     reason ? reason : rd_kafka_err2str(code));
+}
+
+// A topic just made may not be known everywhere yet: waits until all partitions are known to the
+// client, then until each tells its bounds.
+static enum status topic_await(struct kafka_log *log, const char *topic, int32_t partitions,
+                               struct error *err) {
+    int64_t deadline_ms = kafka_now_ms() + log->timeout_ms, begin = 0, end = 0;
+    int32_t known = 0;
+    enum status status = kafka_topic_partitions(&log->head, topic, &known, err);
+    while (known < partitions && kafka_left_ms(deadline_ms) > 0) {
+        clock_system.sleep_ms(&clock_system, 10);
+        status = kafka_topic_partitions(&log->head, topic, &known, err);
+    }
+    for (int32_t p = 0; status == STATUS_OK && p < partitions; p++)
+        while ((status = kafka_bounds(log->client, topic, p, log->timeout_ms, &begin, &end, err)) !=
+                   STATUS_OK &&
+               kafka_left_ms(deadline_ms) > 0)
+            clock_system.sleep_ms(&clock_system, 10);
+    return status;
+}
+
+enum status kafka_topic_make(struct kafka_log *log, const char *topic, int32_t partitions,
+                             const char *const *config, struct error *err) {
+    char reason[KAFKA_REASON_MAX];
+    rd_kafka_NewTopic_t *wanted =
+        rd_kafka_NewTopic_new(topic, partitions, log->replication_factor, reason, sizeof(reason));
+    if (!wanted)
+        return error_set(err, STATUS_INVALID, "could not make topic `%s`: %s", topic, reason);
+    for (size_t i = 0; config[i]; i += 2)
+        REQUIRE(rd_kafka_NewTopic_set_config(wanted, config[i], config[i + 1]) ==
+                RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(log->client);
+    rd_kafka_AdminOptions_t *options = admin_options(log, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    rd_kafka_CreateTopics(log->client, &wanted, 1, options, queue);
+    rd_kafka_event_t *event = answer_wait(log, queue);
+    enum status status = creation_read(event, topic, err);
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_NewTopic_destroy(wanted);
+    return status == STATUS_OK ? topic_await(log, topic, partitions, err) : status;
+}
+
+static enum status deletion_read(rd_kafka_event_t *event, const char *topic, struct error *err) {
+    if (!event)
+        return error_set(err, STATUS_UNAVAILABLE, "could not trim topic `%s`: no answer", topic);
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        const rd_kafka_topic_partition_list_t *offsets =
+            rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event));
+        code = offsets->cnt > 0 ? offsets->elems[0].err : RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? STATUS_OK
+                                              : kafka_failed(code, "trim topic", topic, err);
+}
+
+enum status kafka_records_delete(struct kafka_log *log, const char *topic, int64_t before,
+                                 struct error *err) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, topic, 0)->offset = before;
+    rd_kafka_DeleteRecords_t *wanted = rd_kafka_DeleteRecords_new(list);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(log->client);
+    rd_kafka_AdminOptions_t *options = admin_options(log, RD_KAFKA_ADMIN_OP_DELETERECORDS);
+    rd_kafka_DeleteRecords(log->client, &wanted, 1, options, queue);
+    rd_kafka_event_t *event = answer_wait(log, queue);
+    enum status status = deletion_read(event, topic, err);
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_DeleteRecords_destroy(wanted);
+    rd_kafka_topic_partition_list_destroy(list);
+    return status;
+}
