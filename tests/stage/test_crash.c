@@ -11,7 +11,7 @@ static uint64_t runs, crashes; // of all tests, so that it shows when faults are
 
 // Every run of a seed has the same data, and settings and timing of its own.
 static void crash_world(struct world *world, uint64_t data_seed, uint64_t run_seed) {
-    world_init(world, data_seed, 20, data_seed % 3 != 0);
+    world_init(world, data_seed, 30, data_seed % 3 != 0);
     world->setup.bounded = data_seed % 3 == 0;
     rng_init(&world->rng, run_seed);
     world_shuffle(world);
@@ -89,10 +89,10 @@ static void random_runs_with_random_crashes_all_end_alike(void **state) {
         rng_init(&rng, data);
         reference_run(data, &reference);
         for (uint64_t run = 1; run <= 3; run++) {
-            uint64_t n = 1 + rng_below(&rng, 30);
+            uint64_t n = 1 + rng_below(&rng, 15);
             log_fault_run(data, data * 1000 + run, n, (enum log_memory_fault)rng_below(&rng, 4),
                           &reference);
-            disk_fault_run(data, data * 2000 + run, 1 + rng_below(&rng, 60),
+            disk_fault_run(data, data * 2000 + run, 1 + rng_below(&rng, 40),
                            (enum disk_fault)rng_below(&rng, 4), &reference);
         }
     }

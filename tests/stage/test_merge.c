@@ -43,7 +43,8 @@ static void plan_append(struct world *world, const struct planned *planned) {
     world_append(world, input->topic, input->partition, planned->time_ms, planned->offset, "r");
 }
 
-static void event_time_order_is_the_sorted_order_whatever_polls_and_batches_bring(void **state) {
+static void
+event_time_order_is_the_sorted_order_whatever_polls_batches_and_restarts_bring(void **state) {
     (void)state;
     for (uint64_t run = seed; run < seed + 60; run++) {
         struct planned plans[RECORDS_MAX], sorted[RECORDS_MAX];
@@ -72,6 +73,11 @@ static void event_time_order_is_the_sorted_order_whatever_polls_and_batches_brin
             for (uint64_t n = rng_below(&world.rng, 4); n > 0; n--)
                 assert_int_equal(runner_step(runner, 0, &err), STATUS_OK);
             clock_fake_advance(&world.clock, 7);
+            if (rng_below(&world.rng, 3) > 0)
+                continue;
+            assert_int_equal(runner_checkpoint(runner, &err), STATUS_OK);
+            runner_close(runner);
+            runner = world_open(&world, &toy); // what was queued is read again
         }
         world_end(&world, "left", 0, -1);
         world_end(&world, "left", 1, -1);
@@ -187,7 +193,8 @@ static void an_input_silent_for_the_timeout_is_given_up_until_it_speaks(void **s
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(event_time_order_is_the_sorted_order_whatever_polls_and_batches_bring),
+        cmocka_unit_test(
+            event_time_order_is_the_sorted_order_whatever_polls_batches_and_restarts_bring),
         cmocka_unit_test(arrival_order_is_by_slot_then_offset_within_a_step),
         cmocka_unit_test(a_slot_that_runs_ahead_is_paused_and_memory_stays_bounded),
         cmocka_unit_test(an_input_silent_for_the_timeout_is_given_up_until_it_speaks),

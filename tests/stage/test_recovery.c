@@ -127,7 +127,7 @@ static void a_log_that_holds_other_records_at_the_same_offsets_is_refused(void *
     assert_int_equal(runner_checkpoint(runner, &err), STATUS_OK);
     runner_close(runner);
     // Topics of the same identity, a journal that only starts past the checkpoint, other records.
-    world_init(&twin, seed + 1, 20, true);
+    world_init_letters(&twin, seed, 20, true, 'A');
     twin.setup.settings.checkpoint_interval_ms = 1000000;
     runner = world_open(&twin, &toy);
     steps_until(&twin, runner, STATUS_END, 1000);

@@ -180,7 +180,7 @@ void world_end(struct world *world, const char *topic, int32_t partition, int64_
 }
 
 // Records of all input partitions by one producer, committed now and then.
-static void world_fill(struct world *world, size_t records, bool ends) {
+static void world_fill(struct world *world, size_t records, bool ends, char first) {
     static const char *const topics[] = {"left", "right"};
     static const struct {
         size_t topic;
@@ -196,8 +196,8 @@ static void world_fill(struct world *world, size_t records, bool ends) {
     for (size_t i = 0; i < records * 3; i++) {
         char text[32];
         size_t at = rng_below(&rng, 3);
-        times[at] += (int64_t)rng_below(&rng, 40) - 10;
-        memset(text, 'a' + (int)rng_below(&rng, 26), sizeof(text));
+        times[at] += (int64_t)rng_below(&rng, 60) - 25;
+        memset(text, first + (int)rng_below(&rng, 26), sizeof(text));
         struct log_record record = {.timestamp_ms = 1000 + times[at],
                                     .sequence = sequences[at]++,
                                     .key = text,
@@ -224,6 +224,10 @@ static void world_directory(struct world *world) {
 }
 
 void world_init(struct world *world, uint64_t seed, size_t records, bool ends) {
+    world_init_letters(world, seed, records, ends, 'a');
+}
+
+void world_init_letters(struct world *world, uint64_t seed, size_t records, bool ends, char first) {
     static FILE *quiet;
     struct error err;
     if (!quiet && !getenv("FRESHET_TEST_VERBOSE")) {
@@ -239,7 +243,7 @@ void world_init(struct world *world, uint64_t seed, size_t records, bool ends) {
     OK(log_topic_ensure(world->log, "left", 2, &err));
     OK(log_topic_ensure(world->log, "right", 1, &err));
     OK(log_topic_ensure(world->log, "out", TOY_OUTPUT_PARTITIONS, &err));
-    world_fill(world, records, ends);
+    world_fill(world, records, ends, first);
     world->inputs[0] = (struct stage_input){"left", 0};
     world->inputs[1] = (struct stage_input){"right", 0};
     world->inputs[2] = (struct stage_input){"left", 1};

@@ -57,6 +57,8 @@ uint64_t test_seed(void); // FRESHET_TEST_SEED, or 1; printed
 // Two topics of two and one partitions, `records` each in random event-time order, written by
 // several commits, with or without closing end_of_stream records.
 void world_init(struct world *world, uint64_t seed, size_t records, bool ends);
+// The same offsets, times and lengths, but values of letters from `first` on.
+void world_init_letters(struct world *world, uint64_t seed, size_t records, bool ends, char first);
 void world_deinit(struct world *world);
 // Settings of a run at random: batches, intervals.
 void world_shuffle(struct world *world);
