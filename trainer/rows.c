@@ -1,0 +1,153 @@
+// Moves rows between records, minibatches and saved state.
+#include "trainer/rows.h"
+
+#include <math.h>
+#include <string.h>
+
+static uint64_t little_endian(const unsigned char *bytes, size_t length) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < length; i++)
+        value |= (uint64_t)bytes[i] << (8 * i);
+    return value;
+}
+
+static float float_at(const unsigned char *floats, size_t i) {
+    uint32_t bits = (uint32_t)little_endian(floats + 4 * i, 4);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+// Room for `count` more ids behind those of the rows so far, in list column f.
+static enum status list_reserve(struct minibatch *batch, size_t f, size_t count,
+                                struct error *err) {
+    size_t begin = batch->list_begin[f * (batch->capacity + 1) + batch->rows];
+    size_t needed = begin + count;
+    if (needed > UINT32_MAX)
+        return error_set(err, STATUS_EXHAUSTED, "could not add a row: its lists hold too many ids");
+    if (needed <= batch->list_capacity[f])
+        return STATUS_OK;
+    size_t capacity = batch->list_capacity[f] == 0 ? 256 : batch->list_capacity[f];
+    while (capacity < needed)
+        capacity *= 2;
+    uint64_t *ids =
+        memory_resize(batch->list_ids[f], batch->list_capacity[f], capacity, sizeof *ids);
+    if (ids == NULL)
+        return error_no_memory(err, capacity * sizeof *ids, "a minibatch's lists");
+    batch->list_ids[f] = ids;
+    batch->list_capacity[f] = capacity;
+    return STATUS_OK;
+}
+
+static enum status lists_append(struct minibatch *batch, const struct model_spec *spec,
+                                const struct example *example, struct error *err) {
+    const unsigned char *at = example->lists;
+    size_t left = example->lists_length;
+    for (size_t f = 0; f < spec->field_count - spec->categorical_count; f++) {
+        REQUIRE(left >= 4);
+        size_t count = (size_t)little_endian(at, 4);
+        REQUIRE((left - 4) / 8 >= count);
+        enum status status = list_reserve(batch, f, count, err);
+        if (status != STATUS_OK)
+            return status;
+        uint32_t *begin = &batch->list_begin[f * (batch->capacity + 1) + batch->rows];
+        for (size_t i = 0; i < count; i++)
+            batch->list_ids[f][begin[0] + i] = little_endian(at + 4 + 8 * i, 8);
+        begin[1] = begin[0] + (uint32_t)count;
+        at += 4 + 8 * count;
+        left -= 4 + 8 * count;
+    }
+    return STATUS_OK;
+}
+
+enum status rows_append(struct minibatch *batch, const struct model_spec *spec,
+                        const struct example *example, uint32_t domain, uint64_t *replaced,
+                        struct error *err) {
+    REQUIRE(batch->rows < batch->capacity);
+    enum status status = lists_append(batch, spec, example, err);
+    if (status != STATUS_OK)
+        return status;
+    size_t row = batch->rows, capacity = batch->capacity;
+    for (size_t f = 0; f < spec->categorical_count; f++)
+        batch->ids[f * capacity + row] = little_endian(example->ids + 8 * f, 8);
+    for (size_t f = 0; f < spec->numeric_count; f++) {
+        float value = float_at(example->numbers, f);
+        *replaced += isinf(value) ? 1 : 0;
+        batch->numbers[f * capacity + row] = isinf(value) ? NAN : value;
+    }
+    for (size_t task = 0; task < spec->task_count; task++) {
+        batch->labels[task * capacity + row] = 0;
+        batch->weights[task * capacity + row] = 0;
+    }
+    batch->domains[row] = domain;
+    batch->rows++;
+    return STATUS_OK;
+}
+
+void rows_save(const struct minibatch *batch, const struct model_spec *spec, struct buffer *into) {
+    size_t capacity = batch->capacity;
+    wire_put_long(into, (int64_t)batch->rows);
+    for (size_t row = 0; row < batch->rows; row++) {
+        wire_put_long(into, batch->domains[row]);
+        for (size_t f = 0; f < spec->categorical_count; f++)
+            wire_put_fixed64(into, batch->ids[f * capacity + row]);
+        for (size_t f = 0; f < spec->numeric_count; f++)
+            wire_put_float(into, batch->numbers[f * capacity + row]);
+        for (size_t f = 0; f < spec->field_count - spec->categorical_count; f++) {
+            const uint32_t *begin = &batch->list_begin[f * (capacity + 1) + row];
+            wire_put_long(into, begin[1] - begin[0]);
+            for (uint32_t i = begin[0]; i < begin[1]; i++)
+                wire_put_fixed64(into, batch->list_ids[f][i]);
+        }
+        for (size_t task = 0; task < spec->task_count; task++) {
+            wire_put_float(into, batch->labels[task * capacity + row]);
+            wire_put_float(into, batch->weights[task * capacity + row]);
+        }
+    }
+}
+
+static enum status row_load(struct minibatch *batch, const struct model_spec *spec, struct wire *in,
+                            struct error *err) {
+    size_t row = batch->rows, capacity = batch->capacity;
+    batch->domains[row] = (uint32_t)wire_get_long(in);
+    for (size_t f = 0; f < spec->categorical_count; f++)
+        batch->ids[f * capacity + row] = wire_get_fixed64(in);
+    for (size_t f = 0; f < spec->numeric_count; f++)
+        batch->numbers[f * capacity + row] = wire_get_float(in);
+    for (size_t f = 0; f < spec->field_count - spec->categorical_count; f++) {
+        int64_t count = wire_get_long(in);
+        if (in->bad || count < 0 || (size_t)count > (size_t)(in->end - in->at) / 8) {
+            in->bad = true;
+            return STATUS_OK;
+        }
+        enum status status = list_reserve(batch, f, (size_t)count, err);
+        if (status != STATUS_OK)
+            return status;
+        uint32_t *begin = &batch->list_begin[f * (capacity + 1) + row];
+        for (size_t i = 0; i < (size_t)count; i++)
+            batch->list_ids[f][begin[0] + i] = wire_get_fixed64(in);
+        begin[1] = begin[0] + (uint32_t)count;
+    }
+    for (size_t task = 0; task < spec->task_count; task++) {
+        batch->labels[task * capacity + row] = wire_get_float(in);
+        batch->weights[task * capacity + row] = wire_get_float(in);
+    }
+    batch->rows++;
+    return STATUS_OK;
+}
+
+enum status rows_load(struct minibatch *batch, const struct model_spec *spec, struct wire *in,
+                      struct error *err) {
+    REQUIRE(batch->rows == 0);
+    int64_t rows = wire_get_long(in);
+    if (!in->bad && (rows < 0 || (size_t)rows > batch->capacity))
+        in->bad = true;
+    for (int64_t i = 0; i < rows && !in->bad; i++) {
+        enum status status = row_load(batch, spec, in, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    if (in->bad)
+        return error_set(err, STATUS_CORRUPT, "could not read queued rows: malformed");
+    return STATUS_OK;
+}

@@ -1,0 +1,151 @@
+// The trainer's state in a checkpoint: section "trainer" (all but the learner) and section
+// "learner".
+#include "base/hash.h"
+#include "stage/checkpoint.h"
+#include "trainer/rows.h"
+#include "trainer/state.h"
+
+enum { COUNTS = sizeof(struct trainer_counts) / sizeof(uint64_t) };
+_Static_assert(sizeof(struct trainer_counts) == COUNTS * sizeof(uint64_t), "an array of counters");
+
+static void queue_save(const struct trainer *trainer, struct buffer *into) {
+    const struct predict_queue *queue = &trainer->queue;
+    rows_save(&queue->batch, &trainer->shape, into);
+    for (size_t row = 0; row < queue->batch.rows; row++) {
+        wire_put_long(into, queue->slots[row]);
+        wire_put_fixed64(into, queue->impressions[row]);
+        wire_put_long(into, queue->final_masks[row]);
+    }
+}
+
+void save_state(const struct trainer *trainer, struct buffer *into) {
+    const uint64_t *counts = (const uint64_t *)&trainer->counts;
+    wire_put_fixed64(into, trainer->example_shape.fingerprint);
+    wire_put_fixed64(into, trainer->lineage);
+    for (size_t i = 0; i < COUNTS; i++)
+        wire_put_long(into, (int64_t)counts[i]);
+    wire_put_long(into, trainer->watermark_ms);
+    wire_put_long(into, trainer->accepted_ms);
+    wire_put_long(into, trainer->batch_accepted_ms);
+    wire_put_long(into, trainer->batch_first_ms);
+    wire_put_long(into, trainer->now_ms);
+    wire_put_long(into, trainer->publish_ms);
+    wire_put_long(into, (int64_t)trainer->setup.inputs);
+    for (size_t i = 0; i < trainer->setup.inputs; i++) {
+        wire_put_long(into, trainer->slots[i].newest_ms);
+        buffer_append_byte(into, trainer->slots[i].seen ? 1 : 0);
+        buffer_append_byte(into, trainer->slots[i].idle ? 1 : 0);
+    }
+    domains_save(trainer->domains, into);
+    pending_save(trainer->pending, into);
+    queue_save(trainer, into);
+    rows_save(&trainer->batch, &trainer->shape, into);
+    evaluate_save(trainer->evaluate, into);
+}
+
+enum status save_write(struct trainer *trainer, struct checkpoint_writer *writer,
+                       struct error *err) {
+    struct sink sink;
+    struct buffer saved;
+    buffer_init(&saved);
+    save_state(trainer, &saved);
+    enum status status = saved.failed
+                             ? error_no_memory(err, saved.length, "the trainer's checkpoint")
+                             : checkpoint_section(writer, "trainer", &sink, err);
+    if (status == STATUS_OK)
+        status = sink_put(&sink, saved.data, saved.length, err);
+    if (status == STATUS_OK)
+        status = checkpoint_section(writer, "learner", &sink, err);
+    if (status == STATUS_OK)
+        status = learner_save(trainer->learner, &sink, err);
+    buffer_deinit(&saved);
+    return status;
+}
+
+static enum status queue_load(struct trainer *trainer, struct wire *in, struct error *err) {
+    struct predict_queue *queue = &trainer->queue;
+    enum status status = rows_load(&queue->batch, &trainer->shape, in, err);
+    for (size_t row = 0; status == STATUS_OK && row < queue->batch.rows; row++) {
+        queue->slots[row] = (uint32_t)wire_get_long(in);
+        queue->impressions[row] = wire_get_fixed64(in);
+        queue->final_masks[row] = (uint32_t)wire_get_long(in);
+        const struct pending_entry *entry =
+            pending_find(trainer->pending, queue->slots[row], queue->impressions[row]);
+        if (in->bad || entry == NULL || entry->queued != row)
+            return error_set(err, STATUS_CORRUPT,
+                             "could not read the queue of predictions: row %zu has no entry", row);
+    }
+    return status;
+}
+
+// What stands before the domains.
+static enum status head_load(struct trainer *trainer, struct wire *in, struct error *err) {
+    uint64_t *counts = (uint64_t *)&trainer->counts;
+    uint64_t fingerprint = wire_get_fixed64(in);
+    if (!in->bad && fingerprint != trainer->example_shape.fingerprint)
+        return error_set(err, STATUS_CHANGED,
+                         "could not read the trainer's state: it was saved with other features or "
+                         "tasks");
+    trainer->lineage = wire_get_fixed64(in);
+    for (size_t i = 0; i < COUNTS; i++)
+        counts[i] = (uint64_t)wire_get_long(in);
+    trainer->watermark_ms = wire_get_long(in);
+    trainer->accepted_ms = wire_get_long(in);
+    trainer->batch_accepted_ms = wire_get_long(in);
+    trainer->batch_first_ms = wire_get_long(in);
+    trainer->now_ms = wire_get_long(in);
+    trainer->publish_ms = wire_get_long(in);
+    int64_t inputs = wire_get_long(in);
+    if (!in->bad && inputs != (int64_t)trainer->setup.inputs)
+        return error_set(err, STATUS_CHANGED,
+                         "could not read the trainer's state: it was saved with %lld partitions of "
+                         "examples, there are %zu",
+                         (long long)inputs, trainer->setup.inputs);
+    for (size_t i = 0; i < trainer->setup.inputs; i++) {
+        trainer->slots[i].newest_ms = wire_get_long(in);
+        trainer->slots[i].seen = wire_get_bool(in);
+        trainer->slots[i].idle = wire_get_bool(in);
+    }
+    return STATUS_OK;
+}
+
+static enum status state_load(struct trainer *trainer, struct wire *in, struct error *err) {
+    enum status status = head_load(trainer, in, err);
+    if (status == STATUS_OK)
+        status = domains_load(trainer->domains, in, err);
+    if (status == STATUS_OK)
+        status = pending_load(trainer->pending, in, err);
+    if (status == STATUS_OK)
+        status = queue_load(trainer, in, err);
+    if (status == STATUS_OK)
+        status = rows_load(&trainer->batch, &trainer->shape, in, err);
+    if (status == STATUS_OK)
+        status = evaluate_load(trainer->evaluate, in, err);
+    if (status == STATUS_OK && (in->bad || in->at != in->end))
+        status = error_set(err, STATUS_CORRUPT, "could not read the trainer's state: malformed");
+    return status;
+}
+
+enum status save_read(struct trainer *trainer, struct checkpoint_reader *reader,
+                      struct error *err) {
+    struct source source;
+    struct buffer saved;
+    uint64_t length;
+    buffer_init(&saved);
+    enum status status = checkpoint_open_section(reader, "trainer", &source, &length, err);
+    if (status == STATUS_OK) {
+        void *bytes = buffer_reserve(&saved, (size_t)length);
+        status = bytes == NULL ? error_no_memory(err, (size_t)length, "the trainer's checkpoint")
+                               : source_get(&source, bytes, (size_t)length, err);
+    }
+    if (status == STATUS_OK) {
+        struct wire in = wire_over(saved.data, (size_t)length);
+        status = state_load(trainer, &in, err);
+    }
+    if (status == STATUS_OK)
+        status = checkpoint_open_section(reader, "learner", &source, &length, err);
+    if (status == STATUS_OK)
+        status = learner_load(trainer->learner, &source, err);
+    buffer_deinit(&saved);
+    return status;
+}

@@ -1,0 +1,51 @@
+// Fields and tables by vocabulary.
+#include "trainer/shape.h"
+
+#include <string.h>
+
+// The vocabulary's table: that of the first of `count` features so far that has it, else a new one.
+static uint32_t table_of(const char *const *vocabularies, const struct model_field *fields,
+                         size_t count, const char *vocabulary, size_t *tables) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(vocabularies[i], vocabulary) == 0)
+            return fields[i].table;
+    return (uint32_t)(*tables)++;
+}
+
+enum status shape_of_spec(const struct spec *spec, const struct model_settings *settings,
+                          struct arena *arena, struct model_spec *ret_shape, struct error *err) {
+    static const enum spec_feature_kind kinds[] = {SPEC_CATEGORICAL, SPEC_MULTI};
+    struct model_spec shape = {
+        .categorical_count = spec_kind_count(spec, SPEC_CATEGORICAL),
+        .numeric_count = spec_kind_count(spec, SPEC_NUMERIC),
+        .task_count = spec->tasks.count,
+        .settings = *settings,
+    };
+    size_t count = spec->features.count;
+    struct model_field *fields = arena_get(arena, count + 1, sizeof *fields);
+    const char **vocabularies = arena_get(arena, count + 1, sizeof *vocabularies);
+    if (fields == NULL || vocabularies == NULL)
+        return error_no_memory(err, count * sizeof *fields, "the model's fields");
+    for (size_t k = 0; k < 2; k++) {
+        for (size_t i = 0; i < count; i++) {
+            const struct spec_feature *feature = spec_feature_at(spec, i);
+            if (feature->kind != (int)kinds[k])
+                continue;
+            size_t at = shape.field_count++;
+            vocabularies[at] = feature->vocabulary;
+            fields[at] = (struct model_field){
+                .name = feature->name,
+                .table =
+                    table_of(vocabularies, fields, at, feature->vocabulary, &shape.table_count),
+                .dimension = (uint32_t)feature->dimension,
+                .multi = kinds[k] == SPEC_MULTI,
+            };
+        }
+    }
+    shape.fields = fields;
+    enum status status = model_spec_check(&shape, err);
+    if (status != STATUS_OK)
+        return status;
+    *ret_shape = shape;
+    return STATUS_OK;
+}

@@ -1,0 +1,288 @@
+// What the trainer does with a record: predict, measure, learn.
+#include <math.h>
+#include <string.h>
+
+#include "trainer/rows.h"
+#include "trainer/state.h"
+
+static float float_of(const unsigned char *floats, size_t i) {
+    uint32_t bits = 0;
+    for (size_t k = 0; k < 4; k++)
+        bits |= (uint32_t)floats[4 * i + k] << (8 * k);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+// A task's label and weight; false when they are not numbers that can be learnt or measured.
+static bool label_of(const struct example *example, size_t task, float *ret_label,
+                     float *ret_weight) {
+    float label = float_of(example->labels, task);
+    float weight = example->weights == NULL ? 1 : float_of(example->weights, task);
+    if (!(label >= 0 && label <= 1) || !(weight >= 0) || !isfinite(weight))
+        return false;
+    *ret_label = label;
+    *ret_weight = weight;
+    return true;
+}
+
+static enum status measure(struct trainer *trainer, const struct pending_entry *entry, size_t task,
+                           float logit, float label, float weight, struct error *err) {
+    struct trainer_counts *counts = &trainer->counts;
+    if (!isfinite(logit)) {
+        counts->predictions_dropped[PREDICTION_NOT_FINITE]++;
+        counts->finals_dropped[FINAL_NOT_FINITE]++;
+        return STATUS_OK;
+    }
+    enum status status = evaluate_add(trainer->evaluate, task, entry->domain, entry->event_time_ms,
+                                      logit, label, weight, err);
+    if (status == STATUS_OK) {
+        counts->measured++;
+        counts->finals_used++;
+    }
+    return status;
+}
+
+// Keeps a queued row's logits, measures the final labels that wait for them, and lets go of an
+// entry that waits for no other.
+static enum status predicted_take(struct trainer *trainer, size_t row, struct error *err) {
+    struct predict_queue *queue = &trainer->queue;
+    struct pending_entry *entry =
+        pending_find(trainer->pending, queue->slots[row], queue->impressions[row]);
+    REQUIRE(entry != NULL && entry->queued == row);
+    float *logits = pending_logits(trainer->pending, entry);
+    size_t rows = queue->batch.rows, capacity = queue->batch.capacity;
+    for (size_t task = 0; task < trainer->shape.task_count; task++)
+        logits[task] = queue->logits[task * rows + row];
+    if (trainer->setup.predicted != NULL)
+        trainer->setup.predicted(trainer->setup.predicted_self, entry->slot, entry->impression,
+                                 logits);
+    enum status status = STATUS_OK;
+    for (size_t task = 0; task < trainer->shape.task_count && status == STATUS_OK; task++) {
+        if ((queue->final_masks[row] >> task & 1) == 0)
+            continue;
+        trainer->counts.finals_waiting--;
+        status =
+            measure(trainer, entry, task, logits[task], queue->batch.labels[task * capacity + row],
+                    queue->batch.weights[task * capacity + row], err);
+    }
+    entry->queued = PENDING_NOT_QUEUED;
+    if (entry->waiting == 0)
+        pending_remove(trainer->pending, entry);
+    return status;
+}
+
+enum status train_predict(struct trainer *trainer, struct error *err) {
+    struct predict_queue *queue = &trainer->queue;
+    if (queue->batch.rows == 0)
+        return STATUS_OK;
+    enum status status = learner_predict(trainer->learner, &queue->batch, queue->logits, err);
+    for (size_t row = 0; row < queue->batch.rows && status == STATUS_OK; row++)
+        status = predicted_take(trainer, row, err);
+    trainer->counts.records_used += trainer->counts.scores_waiting;
+    trainer->counts.scores_waiting = 0;
+    minibatch_reset(&queue->batch);
+    return status;
+}
+
+enum status train_learn(struct trainer *trainer, struct error *err) {
+    struct trainer_counts *counts = &trainer->counts;
+    uint64_t rows = trainer->batch.rows;
+    if (rows == 0)
+        return STATUS_OK;
+    enum status status = train_predict(trainer, err);
+    if (status == STATUS_OK)
+        status = learner_step(trainer->learner, &trainer->batch, &trainer->last_report, err);
+    if (status != STATUS_OK)
+        return status;
+    uint64_t skipped = trainer->last_report.skipped_rows;
+    REQUIRE(skipped <= rows);
+    counts->steps++;
+    counts->rows_learnt += rows - skipped;
+    counts->records_used += rows - skipped;
+    counts->records_dropped[RECORD_NOT_FINITE] += skipped;
+    if (trainer->batch_accepted_ms > trainer->accepted_ms)
+        trainer->accepted_ms = trainer->batch_accepted_ms;
+    trainer->batch_accepted_ms = STAGE_TIME_NONE;
+    minibatch_reset(&trainer->batch);
+    return STATUS_OK;
+}
+
+static uint32_t bits_of(uint32_t mask) {
+    uint32_t count = 0;
+    for (; mask != 0; mask &= mask - 1)
+        count++;
+    return count;
+}
+
+static uint32_t all_tasks(const struct trainer *trainer) {
+    return (uint32_t)((UINT64_C(1) << trainer->shape.task_count) - 1);
+}
+
+// Queues the row, with an entry that waits for all final labels.
+static enum status score_take(struct trainer *trainer, uint32_t slot, const struct example *example,
+                              uint32_t domain, struct error *err) {
+    struct predict_queue *queue = &trainer->queue;
+    size_t row = queue->batch.rows;
+    if (pending_full(trainer->pending)) {
+        struct pending_entry *oldest = pending_oldest(trainer->pending);
+        // The bound is above the queue's length and queued entries are the newest.
+        REQUIRE(oldest->queued == PENDING_NOT_QUEUED);
+        trainer->counts.predictions_dropped[PREDICTION_UNMEASURED] += bits_of(oldest->waiting);
+        trainer->counts.predictions_waiting -= bits_of(oldest->waiting);
+        pending_remove(trainer->pending, oldest);
+    }
+    struct pending_entry entry = {.impression = example->impression,
+                                  .event_time_ms = example->event_time_ms,
+                                  .slot = slot,
+                                  .domain = domain,
+                                  .waiting = all_tasks(trainer),
+                                  .queued = (uint32_t)row};
+    enum status status = pending_add(trainer->pending, &entry, err);
+    if (status == STATUS_OK)
+        status = rows_append(&queue->batch, &trainer->shape, example, domain,
+                             &trainer->counts.values_replaced, err);
+    if (status != STATUS_OK)
+        return status;
+    queue->slots[row] = slot;
+    queue->impressions[row] = example->impression;
+    queue->final_masks[row] = 0;
+    trainer->counts.predictions += trainer->shape.task_count;
+    trainer->counts.predictions_waiting += trainer->shape.task_count;
+    if ((example->kind & EXAMPLE_LEARN) == 0)
+        trainer->counts.scores_waiting++;
+    return STATUS_OK;
+}
+
+// One final label meets its prediction, or the row that will be predicted.
+static enum status label_take(struct trainer *trainer, struct pending_entry *entry,
+                              const struct example *example, size_t task, struct error *err) {
+    struct trainer_counts *counts = &trainer->counts;
+    counts->finals++;
+    if (entry == NULL || (entry->waiting >> task & 1) == 0) {
+        counts->finals_dropped[entry == NULL ? FINAL_NO_PREDICTION : FINAL_REPEATED]++;
+        return STATUS_OK;
+    }
+    entry->waiting &= ~(UINT32_C(1) << task);
+    counts->predictions_waiting--;
+    float label, weight;
+    if (!label_of(example, task, &label, &weight)) {
+        counts->finals_dropped[FINAL_INVALID_LABEL]++;
+        counts->predictions_dropped[PREDICTION_INVALID_LABEL]++;
+        return STATUS_OK;
+    }
+    if (entry->queued == PENDING_NOT_QUEUED)
+        return measure(trainer, entry, task, pending_logits(trainer->pending, entry)[task], label,
+                       weight, err);
+    struct minibatch *batch = &trainer->queue.batch;
+    batch->labels[task * batch->capacity + entry->queued] = label;
+    batch->weights[task * batch->capacity + entry->queued] = weight;
+    trainer->queue.final_masks[entry->queued] |= UINT32_C(1) << task;
+    counts->finals_waiting++;
+    return STATUS_OK;
+}
+
+static enum status final_take(struct trainer *trainer, uint32_t slot, const struct example *example,
+                              uint32_t mask, struct error *err) {
+    struct pending_entry *entry = pending_find(trainer->pending, slot, example->impression);
+    enum status status = STATUS_OK;
+    for (size_t task = 0; task < trainer->shape.task_count && status == STATUS_OK; task++)
+        if (mask >> task & 1)
+            status = label_take(trainer, entry, example, task, err);
+    if (entry != NULL && (example->kind & EXAMPLE_LAST) != 0) {
+        trainer->counts.predictions_dropped[PREDICTION_LEFT_OUT] += bits_of(entry->waiting);
+        trainer->counts.predictions_waiting -= bits_of(entry->waiting);
+        entry->waiting = 0;
+    }
+    if (entry != NULL && entry->waiting == 0 && entry->queued == PENDING_NOT_QUEUED)
+        pending_remove(trainer->pending, entry);
+    return status;
+}
+
+static enum status learn_take(struct trainer *trainer, const struct log_record *record,
+                              const struct example *example, uint32_t mask, uint32_t domain,
+                              struct error *err) {
+    struct trainer_counts *counts = &trainer->counts;
+    float labels[SPEC_TASKS_MAX], weights[SPEC_TASKS_MAX];
+    uint32_t usable = 0;
+    for (size_t task = 0; task < trainer->shape.task_count; task++)
+        if (mask >> task & 1 && label_of(example, task, &labels[task], &weights[task]))
+            usable |= UINT32_C(1) << task;
+    if (usable == 0) {
+        counts->records_dropped[mask == 0 ? RECORD_NOTHING_SETTLED : RECORD_INVALID_LABEL]++;
+        return STATUS_OK;
+    }
+    struct minibatch *batch = &trainer->batch;
+    size_t row = batch->rows;
+    uint64_t replaced = 0;
+    enum status status = rows_append(batch, &trainer->shape, example, domain, &replaced, err);
+    if (status != STATUS_OK)
+        return status;
+    if (row == 0)
+        trainer->batch_first_ms = record->timestamp_ms;
+    for (size_t task = 0; task < trainer->shape.task_count; task++) {
+        if (usable >> task & 1) {
+            batch->labels[task * batch->capacity + row] = labels[task];
+            batch->weights[task * batch->capacity + row] = weights[task];
+        }
+    }
+    if (example->accepted_ms > trainer->batch_accepted_ms)
+        trainer->batch_accepted_ms = example->accepted_ms;
+    return STATUS_OK;
+}
+
+static enum status example_take(struct trainer *trainer, const struct log_record *record,
+                                const struct example *example, struct error *err) {
+    struct trainer_counts *counts = &trainer->counts;
+    if ((example->kind & EXAMPLE_SCORE) != 0 &&
+        pending_find(trainer->pending, record->slot, example->impression) != NULL) {
+        counts->records_dropped[RECORD_REPEATED]++;
+        return STATUS_OK;
+    }
+    uint32_t domain, mask = example->mask & all_tasks(trainer);
+    bool added;
+    enum status status = domains_index(trainer->domains, example->domain, example->domain_length,
+                                       &domain, &added, err);
+    if (status == STATUS_OK && added)
+        status = learner_domain_add(trainer->learner, domain, err);
+    if (status == STATUS_OK && (example->kind & EXAMPLE_SCORE) != 0)
+        status = score_take(trainer, record->slot, example, domain, err);
+    if (status == STATUS_OK && (example->kind & (EXAMPLE_FINAL | EXAMPLE_LAST)) != 0)
+        status = final_take(trainer, record->slot, example,
+                            (example->kind & EXAMPLE_FINAL) != 0 ? mask : 0, err);
+    if (status == STATUS_OK && (example->kind & EXAMPLE_LEARN) != 0)
+        status = learn_take(trainer, record, example, mask, domain, err);
+    if (status == STATUS_OK && (example->kind & (EXAMPLE_LEARN | EXAMPLE_SCORE)) == 0)
+        counts->records_used++;
+    if (status == STATUS_OK && trainer->queue.batch.rows == trainer->queue.batch.capacity)
+        status = train_predict(trainer, err);
+    if (status == STATUS_OK && trainer->batch.rows == trainer->batch.capacity)
+        status = train_learn(trainer, err);
+    return status;
+}
+
+enum status train_fold(struct trainer *trainer, const struct log_record *record,
+                       struct error *err) {
+    struct trainer_counts *counts = &trainer->counts;
+    struct trainer_slot *slot = &trainer->slots[record->slot];
+    counts->records++;
+    if (!slot->seen || record->timestamp_ms > slot->newest_ms)
+        slot->newest_ms = record->timestamp_ms;
+    slot->seen = true;
+    int64_t span = trainer->setup.settings->batch_event_ms;
+    if (span > 0 && trainer->batch.rows > 0 && record->timestamp_ms > trainer->batch_first_ms &&
+        (uint64_t)record->timestamp_ms - (uint64_t)trainer->batch_first_ms >= (uint64_t)span) {
+        enum status status = train_learn(trainer, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    struct example example;
+    enum status status = example_decode(&trainer->example_shape, record->value,
+                                        record->value_length, &example, &trainer->last_drop);
+    if (status != STATUS_OK) {
+        counts
+            ->records_dropped[status == STATUS_CHANGED ? RECORD_OTHER_SPEC : RECORD_UNDECODABLE]++;
+        return STATUS_OK;
+    }
+    return example_take(trainer, record, &example, err);
+}

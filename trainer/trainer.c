@@ -1,0 +1,410 @@
+// The trainer's life, ticks and versions, accounts and gauges.
+#include "trainer/state.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "model/spec_text.h"
+#include "trainer/json.h"
+#include "trainer/shape.h"
+#include "trainer/versions.h"
+
+static const char *const record_reasons[RECORD_DROPS] = {
+    "undecodable", "other-spec", "repeated", "nothing-settled", "invalid-label", "not-finite"};
+static const char *const prediction_reasons[PREDICTION_DROPS] = {"unmeasured", "left-out",
+                                                                 "invalid-label", "not-finite"};
+static const char *const final_reasons[FINAL_DROPS] = {"no-prediction", "repeated", "invalid-label",
+                                                       "not-finite"};
+
+static enum status queue_init(struct trainer *trainer, struct error *err) {
+    struct predict_queue *queue = &trainer->queue;
+    size_t rows = (size_t)trainer->setup.settings->predict_rows;
+    enum status status = minibatch_init(&queue->batch, &trainer->shape, rows, err);
+    if (status != STATUS_OK)
+        return status;
+    queue->slots = memory_new(rows, sizeof *queue->slots);
+    queue->impressions = memory_new(rows, sizeof *queue->impressions);
+    queue->final_masks = memory_new(rows, sizeof *queue->final_masks);
+    queue->logits = memory_new(rows * trainer->shape.task_count, sizeof *queue->logits);
+    if (queue->slots == NULL || queue->impressions == NULL || queue->final_masks == NULL ||
+        queue->logits == NULL)
+        return error_no_memory(err, rows * sizeof(uint64_t), "the queue of predictions");
+    return STATUS_OK;
+}
+
+static enum status learner_begin(struct trainer *trainer, struct error *err) {
+    double weights[SPEC_TASKS_MAX];
+    for (size_t task = 0; task < trainer->shape.task_count; task++)
+        weights[task] = spec_task_at(trainer->setup.spec, task)->weight;
+    return learner_new(&trainer->shape, &trainer->setup.settings->learner, weights, trainer->target,
+                       &trainer->learner, err);
+}
+
+enum status trainer_begin(struct trainer *trainer, struct error *err) {
+    const struct trainer_settings *settings = trainer->setup.settings;
+    struct evaluate_settings measured = {
+        .tasks = trainer->shape.task_count,
+        .domains = (size_t)settings->measure_domains,
+        .window_ms = settings->measure_window_ms,
+        .windows = (size_t)settings->measure_windows,
+    };
+    trainer->lineage = trainer->setup.lineage;
+    trainer->counts = (struct trainer_counts){0};
+    trainer->watermark_ms = STAGE_TIME_NONE;
+    trainer->accepted_ms = STAGE_TIME_NONE;
+    trainer->batch_accepted_ms = STAGE_TIME_NONE;
+    trainer->batch_first_ms = 0;
+    trainer->now_ms = STAGE_TIME_NONE;
+    trainer->publish_ms = 0;
+    trainer->last_report = (struct learner_report){0};
+    trainer->slots = memory_new(trainer->setup.inputs, sizeof *trainer->slots);
+    if (trainer->slots == NULL)
+        return error_no_memory(err, trainer->setup.inputs, "the trainer's inputs");
+    enum status status =
+        domains_new((size_t)trainer->shape.settings.domains_max, &trainer->domains, err);
+    if (status == STATUS_OK)
+        status = pending_new(trainer->shape.task_count, (size_t)settings->pending_max,
+                             &trainer->pending, err);
+    if (status == STATUS_OK)
+        status = queue_init(trainer, err);
+    if (status == STATUS_OK)
+        status = minibatch_init(&trainer->batch, &trainer->shape,
+                                (size_t)settings->learner.batch_rows, err);
+    if (status == STATUS_OK)
+        status = evaluate_new(&measured, &trainer->evaluate, err);
+    if (status == STATUS_OK)
+        status = learner_begin(trainer, err);
+    return status;
+}
+
+void trainer_end(struct trainer *trainer) {
+    struct predict_queue *queue = &trainer->queue;
+    learner_free(trainer->learner);
+    evaluate_free(trainer->evaluate);
+    minibatch_deinit(&trainer->batch, &trainer->shape);
+    minibatch_deinit(&queue->batch, &trainer->shape);
+    memory_free(queue->slots);
+    memory_free(queue->impressions);
+    memory_free(queue->final_masks);
+    memory_free(queue->logits);
+    pending_free(trainer->pending);
+    domains_free(trainer->domains);
+    memory_free(trainer->slots);
+    trainer->learner = NULL;
+    trainer->evaluate = NULL;
+    trainer->batch = (struct minibatch){0};
+    *queue = (struct predict_queue){0};
+    trainer->pending = NULL;
+    trainer->domains = NULL;
+    trainer->slots = NULL;
+}
+
+enum status trainer_new(const struct trainer_setup *setup, struct trainer **ret_trainer,
+                        struct error *err) {
+    struct trainer *trainer = memory_new(1, sizeof *trainer);
+    if (trainer == NULL)
+        return error_no_memory(err, sizeof *trainer, "the trainer");
+    trainer->setup = *setup;
+    arena_init(&trainer->run, 4096);
+    enum status status =
+        trainer_settings_check(setup->settings, setup->spec, &trainer->target, err);
+    if (status == STATUS_OK)
+        status = shape_of_spec(setup->spec, setup->model, &trainer->run, &trainer->shape, err);
+    if (status == STATUS_OK) {
+        trainer->example_shape = example_shape_of(setup->spec);
+        status = trainer_begin(trainer, err);
+    }
+    if (status != STATUS_OK) {
+        trainer_free(trainer);
+        return status;
+    }
+    *ret_trainer = trainer;
+    return STATUS_OK;
+}
+
+void trainer_free(struct trainer *trainer) {
+    if (trainer == NULL)
+        return;
+    trainer_end(trainer);
+    arena_deinit(&trainer->run);
+    memory_free(trainer);
+}
+
+static enum status trainer_reset(void *state, struct error *err) {
+    struct trainer *trainer = state;
+    trainer_end(trainer);
+    return trainer_begin(trainer, err);
+}
+
+// The minimum over inputs that are not idle of the newest record timestamp; while one of them has
+// said nothing, or all are idle, it stands still.
+static void watermark_move(struct trainer *trainer) {
+    int64_t least = STAGE_TIME_END;
+    for (size_t i = 0; i < trainer->setup.inputs; i++) {
+        const struct trainer_slot *slot = &trainer->slots[i];
+        if (slot->idle)
+            continue;
+        if (!slot->seen)
+            return;
+        least = slot->newest_ms < least ? slot->newest_ms : least;
+    }
+    if (least != STAGE_TIME_END && least > trainer->watermark_ms)
+        trainer->watermark_ms = least;
+}
+
+static enum status trainer_fold(void *state, const struct log_record *records, size_t count,
+                                struct stage_outputs *outputs, struct error *err) {
+    struct trainer *trainer = state;
+    (void)outputs;
+    for (size_t i = 0; i < count; i++) {
+        REQUIRE(records[i].slot < trainer->setup.inputs);
+        enum status status = train_fold(trainer, &records[i], err);
+        if (status != STATUS_OK)
+            return status;
+        watermark_move(trainer);
+    }
+    return STATUS_OK;
+}
+
+// {"model": "the shape's text", "spec": {...}, "domains": [...]}
+static enum status spec_json(const struct trainer *trainer, struct buffer *into,
+                             struct error *err) {
+    struct buffer text;
+    buffer_init(&text);
+    spec_text_write(&trainer->shape, &text);
+    buffer_append_text(into, "{\"model\":");
+    json_put_string(into, (const char *)text.data, text.length);
+    into->failed |= text.failed;
+    buffer_deinit(&text);
+    buffer_append_text(into, ",\"spec\":");
+    enum status status = spec_to_json(trainer->setup.spec, into, err);
+    buffer_append_text(into, ",\"domains\":");
+    domains_json(trainer->domains, into);
+    buffer_append_byte(into, '}');
+    return status;
+}
+
+static enum status trainer_publish(struct trainer *trainer, struct stage_outputs *outputs,
+                                   struct error *err) {
+    struct trainer_counts *counts = &trainer->counts;
+    struct report report = trainer_report(trainer);
+    struct buffer spec, measures;
+    buffer_init(&spec);
+    buffer_init(&measures);
+    // The measures are then those of all predictions that have met their final labels.
+    enum status status = train_predict(trainer, err);
+    if (status == STATUS_OK)
+        status = spec_json(trainer, &spec, err);
+    report_json(&report, &measures);
+    if (status == STATUS_OK && (spec.failed || measures.failed))
+        status = error_no_memory(err, spec.length + measures.length, "a version's description");
+    struct versions_head head = {
+        .lineage = trainer->lineage,
+        .version = counts->version + 1,
+        .watermark_ms = trainer->watermark_ms,
+        .accepted_ms = trainer->accepted_ms,
+        .timestamp_ms = trainer->now_ms != STAGE_TIME_NONE         ? trainer->now_ms
+                        : trainer->watermark_ms != STAGE_TIME_NONE ? trainer->watermark_ms
+                                                                   : 0,
+        .spec = &spec,
+        .measures = &measures,
+        .slice_bits = (uint32_t)trainer->setup.settings->slice_bits,
+    };
+    uint64_t rows;
+    if (status == STATUS_OK)
+        status = versions_emit(trainer->learner, &head, outputs, &rows, err);
+    if (status == STATUS_OK) {
+        counts->version++;
+        counts->version_steps = counts->steps;
+        counts->version_records = counts->records;
+    }
+    buffer_deinit(&spec);
+    buffer_deinit(&measures);
+    return status;
+}
+
+static enum status trainer_tick(void *state, int64_t now_ms, struct stage_outputs *outputs,
+                                struct error *err) {
+    struct trainer *trainer = state;
+    int64_t interval = trainer->setup.settings->publish_interval_ms;
+    trainer->gauges_due = true;
+    if (trainer->now_ms == STAGE_TIME_NONE)
+        trainer->publish_ms = now_ms + interval;
+    trainer->now_ms = now_ms;
+    if (now_ms < trainer->publish_ms || trainer->counts.steps == trainer->counts.version_steps)
+        return STATUS_OK;
+    trainer->publish_ms = now_ms + interval;
+    return trainer_publish(trainer, outputs, err);
+}
+
+static enum status trainer_idle(void *state, uint32_t slot, bool idle,
+                                struct stage_outputs *outputs, struct error *err) {
+    struct trainer *trainer = state;
+    (void)outputs;
+    (void)err;
+    REQUIRE(slot < trainer->setup.inputs);
+    trainer->slots[slot].idle = idle;
+    watermark_move(trainer);
+    return STATUS_OK;
+}
+
+static enum status trainer_finish(void *state, struct stage_outputs *outputs, struct error *err) {
+    struct trainer *trainer = state;
+    enum status status = train_predict(trainer, err);
+    if (status == STATUS_OK)
+        status = train_learn(trainer, err);
+    trainer->gauges_due = true;
+    if (status == STATUS_OK && trainer->counts.version > 0 &&
+        trainer->counts.records == trainer->counts.version_records)
+        return STATUS_OK;
+    return status == STATUS_OK ? trainer_publish(trainer, outputs, err) : status;
+}
+
+static void task_gauges(struct trainer *trainer, struct metrics *metrics, size_t task) {
+    const struct learner_report *last = &trainer->last_report;
+    char labels[1024] = "";
+    metrics_label(labels, sizeof labels, "task", spec_task_at(trainer->setup.spec, task)->name);
+    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_loss", labels,
+                           "Mean loss of the labelled rows of the last minibatch."),
+               last->loss[task]);
+    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_gradient_norm", labels,
+                           "Norm of the task's gradient on shared parameters, last minibatch."),
+               last->norm[task]);
+    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_gradient_cosine", labels,
+                           "Cosine of the task's shared gradient to the target task's."),
+               last->cosine[task]);
+    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_gradient_factor", labels,
+                           "Mean factor that balancing applied to the task's shared gradient."),
+               last->applied[task]);
+}
+
+static enum status trainer_committing(void *state, struct error *err) {
+    struct trainer *trainer = state;
+    struct metrics *metrics = trainer->setup.metrics;
+    (void)err;
+    if (metrics == NULL || !trainer->gauges_due)
+        return STATUS_OK;
+    trainer->gauges_due = false;
+    struct report report = trainer_report(trainer);
+    report_gauges(&report, metrics);
+    for (size_t task = 0; task < trainer->shape.task_count; task++)
+        task_gauges(trainer, metrics, task);
+    const struct trainer_counts *counts = &trainer->counts;
+    const struct {
+        const char *name, *help;
+        uint64_t value;
+    } totals[] = {
+        {"freshet_trainer_learnt_rows_total", "Rows learnt from.", counts->rows_learnt},
+        {"freshet_trainer_minibatches_total", "Steps of the learner.", counts->steps},
+        {"freshet_trainer_predictions_total", "Predictions, impressions x tasks.",
+         counts->predictions},
+        {"freshet_trainer_versions_total", "Versions emitted.", counts->version},
+        {"freshet_trainer_replaced_values_total", "Infinite numbers taken as missing.",
+         counts->values_replaced},
+        {"freshet_trainer_unknown_domains_total", "Examples of domains without an index.",
+         domains_refused(trainer->domains)},
+    };
+    for (size_t i = 0; i < sizeof totals / sizeof *totals; i++)
+        metric_set(metrics_get(metrics, METRIC_COUNTER, totals[i].name, "", totals[i].help),
+                   (double)totals[i].value);
+    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_pending_impressions", "",
+                           "Impressions whose predictions wait for final labels."),
+               (double)pending_count(trainer->pending));
+    return STATUS_OK;
+}
+
+static struct account account_of(const char *input, uint64_t read, uint64_t used,
+                                 uint64_t in_flight, const char *const *reasons,
+                                 const uint64_t *dropped, size_t reason_count) {
+    struct account account = {.input = input,
+                              .read = read,
+                              .used = used,
+                              .in_flight = in_flight,
+                              .reason_count = reason_count};
+    for (size_t i = 0; i < reason_count; i++) {
+        account.reasons[i] = reasons[i];
+        account.dropped[i] = dropped[i];
+    }
+    return account;
+}
+
+static size_t trainer_accounts(void *state, struct account *accounts, size_t max) {
+    const struct trainer *trainer = state;
+    const struct trainer_counts *counts = &trainer->counts;
+    REQUIRE(max >= 3);
+    accounts[0] = account_of("examples", counts->records, counts->records_used,
+                             counts->scores_waiting + trainer->batch.rows, record_reasons,
+                             counts->records_dropped, RECORD_DROPS);
+    accounts[1] = account_of("predictions", counts->predictions, counts->measured,
+                             counts->predictions_waiting + counts->finals_waiting,
+                             prediction_reasons, counts->predictions_dropped, PREDICTION_DROPS);
+    accounts[2] = account_of("finals", counts->finals, counts->finals_used, counts->finals_waiting,
+                             final_reasons, counts->finals_dropped, FINAL_DROPS);
+    return 3;
+}
+
+static enum status trainer_save(void *state, struct checkpoint_writer *writer, struct error *err) {
+    return save_write(state, writer, err);
+}
+
+static enum status trainer_load(void *state, struct checkpoint_reader *reader, struct error *err) {
+    struct trainer *trainer = state;
+    trainer_end(trainer);
+    enum status status = trainer_begin(trainer, err);
+    return status == STATUS_OK ? save_read(trainer, reader, err) : status;
+}
+
+static uint64_t trainer_fingerprint(void *state) {
+    struct trainer *trainer = state;
+    struct buffer saved;
+    buffer_init(&saved);
+    save_state(trainer, &saved);
+    REQUIRE(!saved.failed);
+    uint64_t fingerprint =
+        hash_bytes(saved.data, saved.length, learner_fingerprint(trainer->learner));
+    buffer_deinit(&saved);
+    return fingerprint;
+}
+
+static int64_t trainer_watermark(void *state) {
+    return ((const struct trainer *)state)->watermark_ms;
+}
+
+const struct stage_operations trainer_operations = {
+    .name = "trainer",
+    .reset = trainer_reset,
+    .fold = trainer_fold,
+    .tick = trainer_tick,
+    .idle = trainer_idle,
+    .finish = trainer_finish,
+    .committing = trainer_committing,
+    .save = trainer_save,
+    .load = trainer_load,
+    .fingerprint = trainer_fingerprint,
+    .accounts = trainer_accounts,
+    .watermark_ms = trainer_watermark,
+};
+
+void trainer_status(const struct trainer *trainer, struct trainer_status *ret_status) {
+    *ret_status = (struct trainer_status){
+        .version = trainer->counts.version,
+        .steps = trainer->counts.steps,
+        .rows_learnt = trainer->counts.rows_learnt,
+        .domains = domains_count(trainer->domains),
+        .last_drop = trainer->last_drop.message,
+    };
+}
+
+struct learner *trainer_learner(struct trainer *trainer) {
+    return trainer->learner;
+}
+
+struct report trainer_report(struct trainer *trainer) {
+    return (struct report){
+        .evaluate = trainer->evaluate,
+        .spec = trainer->setup.spec,
+        .domains = trainer->domains,
+        .domain_count = (size_t)trainer->setup.settings->measure_domains,
+    };
+}

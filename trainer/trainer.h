@@ -1,0 +1,58 @@
+// The trainer: folds examples into a model, and versions of the model into the weights log.
+//
+// Input: all partitions of the examples, one slot each. Output 0: the weights log, partition 0.
+//
+// How it works. A record with SCORE is queued; queued rows are predicted together, by the model as
+// it stands: when the queue is full, right before the next step of the learner, and when a version
+// goes out. Since the model changes at no other time, this is the same as predicting each row at
+// once, and does not depend on batches. The prediction is kept until the labels are FINAL and
+// measured against them, each impression x task once. A record with LEARN becomes a row of the
+// learner's minibatch, which is learnt from when it is full or spans `batch_event_time`. A record
+// with several bits is predicted, then measured, then learnt from: nothing is ever measured by a
+// model that has learnt of it. At every publish interval of the journalled clock a version is
+// emitted.
+//
+// Accounts. `examples` (records): used once predicted (SCORE alone), learnt from (LEARN) or applied
+// (FINAL, LAST alone); in flight while a row of theirs waits in the queue or the minibatch.
+// `predictions` (impression x task): used once measured, in flight until final. `finals` (labels):
+// used once measured, in flight while their prediction is queued.
+//
+// What it never does: depend on threads, on time other than ticks, or on where a batch ends.
+#ifndef FRESHET_TRAINER_TRAINER_H
+#define FRESHET_TRAINER_TRAINER_H
+
+#include "base/metrics.h"
+#include "trainer/report.h"
+#include "trainer/settings.h"
+
+struct trainer;
+
+struct trainer_setup {
+    const struct spec *spec; // checked; borrowed for the trainer's life, as are ...
+    const struct model_settings *model;
+    const struct trainer_settings *settings; // ... these two
+    uint64_t lineage;                        // of a model begun anew; a loaded one keeps its own
+    size_t inputs;                           // partitions of the examples
+    struct metrics *metrics;                 // may be NULL
+    // Told of every prediction when it is made, in order; logits [tasks]. May be NULL.
+    void (*predicted)(void *self, uint32_t slot, uint64_t impression, const float *logits);
+    void *predicted_self;
+};
+
+// STATUS_INVALID naming the key of a setting that does not fit.
+CHECKED enum status trainer_new(const struct trainer_setup *setup, struct trainer **ret_trainer,
+                                struct error *err);
+void trainer_free(struct trainer *trainer);              // NULL is fine
+extern const struct stage_operations trainer_operations; // the state is a struct trainer
+
+struct trainer_status {
+    uint64_t version; // last emitted, 0 = none
+    uint64_t steps, rows_learnt;
+    size_t domains;        // known ones
+    const char *last_drop; // why the last undecodable record was, "" = none; borrowed
+};
+void trainer_status(const struct trainer *trainer, struct trainer_status *ret_status);
+struct learner *trainer_learner(struct trainer *trainer);
+struct report trainer_report(struct trainer *trainer); // borrows; for report_print
+
+#endif

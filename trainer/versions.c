@@ -1,0 +1,158 @@
+// Rows gather by table in two buffers, which leave as one record when they are full.
+#include "trainer/versions.h"
+
+#include <string.h>
+
+#include "base/wire.h"
+#include "record/weights.h"
+
+enum { ROWS_BYTES_MAX = 256 * 1024 }; // of one ROWS record's values
+
+struct emission {
+    const struct versions_head *head;
+    struct stage_outputs *outputs;
+    const struct model *model;
+    struct buffer encoded;
+    struct buffer ids, values; // rows waiting, of one table; or a tensor's values
+    uint32_t table, count;
+    bool whole;
+    uint64_t rows;
+};
+
+static enum status record_emit(struct emission *emission, struct weights *weights,
+                               struct error *err) {
+    weights->lineage = emission->head->lineage;
+    weights->version = emission->head->version;
+    buffer_reset(&emission->encoded);
+    weights_encode(weights, &emission->encoded);
+    if (emission->encoded.failed || emission->ids.failed || emission->values.failed)
+        return error_no_memory(err, emission->encoded.length, "a weights record");
+    struct log_record record = {
+        .timestamp_ms = emission->head->timestamp_ms,
+        .sequence = LOG_NO_SEQUENCE,
+        .value = emission->encoded.data,
+        .value_length = emission->encoded.length,
+    };
+    return stage_emit(emission->outputs, 0, 0, &record, err);
+}
+
+static enum status open_emit(struct emission *emission, struct error *err) {
+    const struct versions_head *head = emission->head;
+    struct weights open = {
+        .kind = WEIGHTS_OPEN,
+        .watermark_ms = head->watermark_ms,
+        .accepted_ms = head->accepted_ms,
+        .spec = (const char *)head->spec->data,
+        .spec_length = head->spec->length,
+        .measures = (const char *)head->measures->data,
+        .measures_length = head->measures->length,
+    };
+    return record_emit(emission, &open, err);
+}
+
+static enum status rows_emit(struct emission *emission, struct error *err) {
+    if (emission->count == 0)
+        return STATUS_OK;
+    struct weights rows = {
+        .kind = WEIGHTS_ROWS,
+        .table = emission->table,
+        .dimension = (uint32_t)model_table_width(emission->model, emission->table),
+        .count = emission->count,
+        .ids = emission->ids.data,
+        .values = emission->values.data,
+        .whole = emission->whole,
+    };
+    enum status status = record_emit(emission, &rows, err);
+    buffer_reset(&emission->ids);
+    buffer_reset(&emission->values);
+    emission->count = 0;
+    return status;
+}
+
+// A learner's callback: one row to send.
+static enum status row_add(void *self, size_t table, uint64_t id, const float *values,
+                           struct error *err) {
+    struct emission *emission = self;
+    size_t width = model_table_width(emission->model, table);
+    if (table != emission->table ||
+        emission->values.length + width * sizeof(float) > ROWS_BYTES_MAX) {
+        enum status status = rows_emit(emission, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    emission->table = (uint32_t)table;
+    wire_put_fixed64(&emission->ids, id);
+    for (size_t i = 0; i < width; i++)
+        wire_put_float(&emission->values, values[i]);
+    emission->count++;
+    emission->rows++;
+    return STATUS_OK;
+}
+
+static enum status tensors_emit(struct emission *emission, struct error *err) {
+    for (size_t i = 0; i < model_tensor_count(emission->model); i++) {
+        const struct model_tensor *tensor = model_tensor_at(emission->model, i);
+        buffer_reset(&emission->values);
+        for (size_t k = 0; k < tensor->rows * tensor->columns; k++)
+            wire_put_float(&emission->values, (float)tensor->data[k]);
+        struct weights weights = {
+            .kind = WEIGHTS_TENSOR,
+            .name = tensor->name,
+            .name_length = strlen(tensor->name),
+            .rows = (uint32_t)tensor->rows,
+            .columns = (uint32_t)tensor->columns,
+            .data = emission->values.data,
+        };
+        enum status status = record_emit(emission, &weights, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    buffer_reset(&emission->values);
+    return STATUS_OK;
+}
+
+static enum status slice_emit(struct emission *emission, struct learner *learner,
+                              struct error *err) {
+    const struct versions_head *head = emission->head;
+    uint32_t slice_count = UINT32_C(1) << head->slice_bits;
+    struct weights slice = {
+        .kind = WEIGHTS_SLICE,
+        .slice = (uint32_t)((head->version - 1) % slice_count),
+        .slice_bits = head->slice_bits,
+    };
+    enum status status = record_emit(emission, &slice, err);
+    emission->whole = true;
+    if (status == STATUS_OK)
+        status = learner_each_row_in_slice(learner, slice.slice, head->slice_bits, row_add,
+                                           emission, err);
+    return status == STATUS_OK ? rows_emit(emission, err) : status;
+}
+
+enum status versions_emit(struct learner *learner, const struct versions_head *head,
+                          struct stage_outputs *outputs, uint64_t *ret_rows, struct error *err) {
+    struct emission emission = {.head = head, .outputs = outputs, .model = learner_model(learner)};
+    buffer_init(&emission.encoded);
+    buffer_init(&emission.ids);
+    buffer_init(&emission.values);
+    enum status status = open_emit(&emission, err);
+    if (status == STATUS_OK)
+        status = learner_each_changed_row(learner, row_add, &emission, err);
+    if (status == STATUS_OK)
+        status = rows_emit(&emission, err);
+    if (status == STATUS_OK)
+        status = tensors_emit(&emission, err);
+    if (status == STATUS_OK)
+        status = slice_emit(&emission, learner, err);
+    if (status == STATUS_OK) {
+        struct weights commit = {.kind = WEIGHTS_COMMIT};
+        status = record_emit(&emission, &commit, err);
+    }
+    if (status == STATUS_OK) {
+        learner_changes_clear(learner);
+        *ret_rows = emission.rows;
+    }
+    buffer_deinit(&emission.encoded);
+    buffer_deinit(&emission.ids);
+    buffer_deinit(&emission.values);
+    return status;
+}
