@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#define CHUNK_BYTES ((size_t)256 * 1024)
 #define OFFSET_BITS 24
 
 struct chunk {
@@ -24,8 +23,9 @@ static size_t payload_stride(size_t length) {
     return (sizeof(struct payload_head) + length + 7) / 8 * 8;
 }
 
-void chunks_init(struct chunks *chunks) {
+void chunks_init(struct chunks *chunks, size_t chunk_bytes) {
     memset(chunks, 0, sizeof(*chunks));
+    chunks->chunk_bytes = chunk_bytes;
     chunks->first = 1;
     chunks->next = 1;
 }
@@ -43,7 +43,7 @@ void chunks_deinit(struct chunks *chunks) {
     }
     chunk_free(chunks->spare);
     memory_free(chunks->ring);
-    chunks_init(chunks);
+    chunks_init(chunks, chunks->chunk_bytes);
 }
 
 static struct chunk *chunk_at(const struct chunks *chunks, uint64_t number) {
@@ -114,7 +114,7 @@ static enum status chunks_extend(struct chunks *chunks, size_t capacity, struct 
 static void chunks_drop(struct chunks *chunks, uint64_t number) {
     struct chunk **at = &chunks->ring[number & (chunks->capacity - 1)];
     chunks->bytes -= (*at)->capacity;
-    if (chunks->spare == NULL && (*at)->capacity == CHUNK_BYTES) {
+    if (chunks->spare == NULL && (*at)->capacity == chunks->chunk_bytes) {
         chunks->spare = *at;
     } else {
         chunk_free(*at);
@@ -134,8 +134,8 @@ enum status chunks_put(struct chunks *chunks, int64_t time_ms, uint64_t number, 
         return error_set(err, STATUS_INVALID, "could not keep an impression of %zu bytes", length);
     }
     if (chunk == NULL || chunk->capacity - chunk->used < stride) {
-        enum status status =
-            chunks_extend(chunks, stride > CHUNK_BYTES ? stride : CHUNK_BYTES, &chunk, err);
+        enum status status = chunks_extend(
+            chunks, stride > chunks->chunk_bytes ? stride : chunks->chunk_bytes, &chunk, err);
         if (status != STATUS_OK) {
             return status;
         }

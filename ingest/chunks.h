@@ -20,6 +20,7 @@ struct chunks {
     uint64_t first;      // oldest number that may be there
     uint64_t next;       // number of the next chunk
     struct chunk *spare; // kept for reuse
+    size_t chunk_bytes;  // of one; a larger payload has its own
     size_t bytes;        // of all chunks but the spare
 };
 
@@ -30,7 +31,8 @@ struct chunk_payload {
     size_t length;
 };
 
-void chunks_init(struct chunks *chunks); // allocates nothing yet
+#define CHUNKS_BYTES_DEFAULT ((size_t)256 * 1024)
+void chunks_init(struct chunks *chunks, size_t chunk_bytes); // allocates nothing yet
 void chunks_deinit(struct chunks *chunks);
 CHECKED enum status chunks_put(struct chunks *chunks, int64_t time_ms, uint64_t number,
                                const void *bytes, size_t length, uint64_t *ret_place,

@@ -181,10 +181,8 @@ static enum status impression_emit(struct join *join, const struct event *event,
 // What came along for tasks whose label the impression itself carries.
 static uint32_t impression_labels(const struct join *join, const struct event *event) {
     uint32_t direct = 0;
-    for (size_t i = 0; i < join->task_count; i++) {
-        bool own = join->tasks[i].direct || join->setup.settings->join == INGEST_JOIN_NONE;
-        direct |= own ? (uint32_t)1 << i : 0;
-    }
+    for (size_t i = 0; i < join->task_count; i++)
+        direct |= join->tasks[i].direct ? (uint32_t)1 << i : 0;
     return event->mask & direct;
 }
 
@@ -218,7 +216,7 @@ static enum status impression_open(struct join *join, const struct event *event,
 static enum status impression_pass(struct join *join, const struct event *event, uint32_t slot,
                                    struct error *err) {
     uint32_t labelled = impression_labels(join, event);
-    uint32_t mask = join_settle_labels(join, labelled, labelled, event->values);
+    uint32_t mask = join_settle_labels(join, join->all_tasks, labelled, event->values);
     enum status status =
         impression_emit(join, event, EXAMPLE_SCORE | EXAMPLE_LEARN | EXAMPLE_FINAL, mask, err);
     if (status == STATUS_OK) {

@@ -17,7 +17,7 @@ static bool task_positive(const struct join *join, uint32_t labelled, const floa
 static bool task_settles(const struct join *join, uint32_t labelled, const float *values,
                          size_t task) {
     const struct join_task *rule = &join->tasks[task];
-    if (rule->direct && (labelled >> task & 1) == 0) {
+    if (rule->direct && rule->valued && (labelled >> task & 1) == 0) {
         return false;
     }
     return rule->given < 0 || task_positive(join, labelled, values, (size_t)rule->given);

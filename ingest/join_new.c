@@ -40,14 +40,16 @@ static enum status task_check_input(const struct join_setup *setup, const struct
 static enum status tasks_init(struct join *join, struct error *err) {
     const struct spec *spec = join->setup.spec;
     REQUIRE(spec->tasks.count > 0 && spec->tasks.count <= SPEC_TASKS_MAX);
+    bool none = join->setup.settings->join == INGEST_JOIN_NONE;
     join->task_count = spec->tasks.count;
     for (size_t i = 0; i < join->task_count; i++) {
         const struct spec_task *task = spec_task_at(spec, i);
-        join->tasks[i] = (struct join_task){.direct = task->input[0] == '\0',
+        join->tasks[i] = (struct join_task){.direct = task->input[0] == '\0' || none,
+                                            .valued = task->path[0] != '\0',
                                             .given = task_find(spec, task->given),
                                             .window_ms = task->window_ms};
         join->all_tasks |= (uint32_t)1 << i;
-        if (!join->tasks[i].direct && join->setup.settings->join != INGEST_JOIN_NONE) {
+        if (!join->tasks[i].direct) {
             enum status status = task_check_input(&join->setup, task, err);
             if (status != STATUS_OK) {
                 return status;

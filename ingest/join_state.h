@@ -8,6 +8,7 @@
 
 struct join_task {
     bool direct;        // its label comes along with the impression
+    bool valued;        // by a field that may be absent; otherwise absence is a negative
     int32_t given;      // task whose positives define it, or -1
     int64_t window_ms;  // feedback counts until then
     int64_t decided_ms; // the label leaves then: the longest window along `given`

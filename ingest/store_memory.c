@@ -84,7 +84,7 @@ enum status store_open_memory(struct store **ret_store, struct error *err) {
         return error_no_memory(err, sizeof(*self), "the join's store");
     }
     self->store.operations = &memory_operations;
-    chunks_init(&self->chunks);
+    chunks_init(&self->chunks, CHUNKS_BYTES_DEFAULT);
     *ret_store = &self->store;
     return STATUS_OK;
 }

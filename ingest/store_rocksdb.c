@@ -414,6 +414,13 @@ static void rocksdb_configure(struct rocksdb_store *self) {
     rocksdb_writeoptions_disable_WAL(self->write_options, 1);
 }
 
+// Small enough that moving one is a small part of the memory given.
+static size_t chunk_bytes(int64_t memory_bytes) {
+    int64_t bytes = memory_bytes / 256;
+    int64_t most = (int64_t)CHUNKS_BYTES_DEFAULT;
+    return (size_t)(bytes < 4096 ? 4096 : bytes > most ? most : bytes);
+}
+
 enum status store_open_rocksdb(const struct store_rocksdb_options *options,
                                struct store **ret_store, struct error *err) {
     REQUIRE(options->bucket_ms > 0);
@@ -422,7 +429,7 @@ enum status store_open_rocksdb(const struct store_rocksdb_options *options,
         return error_no_memory(err, sizeof(*self), "the join's store");
     self->store.operations = &rocksdb_operations;
     self->options = *options;
-    chunks_init(&self->chunks);
+    chunks_init(&self->chunks, chunk_bytes(options->memory_bytes));
     int length = snprintf(self->path, sizeof(self->path), "%s/" FOLDER, options->directory);
     enum status status = STATUS_OK;
     if (length < 0 || (size_t)length >= sizeof(self->path))

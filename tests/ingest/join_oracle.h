@@ -141,7 +141,8 @@ static void oracle_close(struct oracle *o, size_t on, int64_t after) {
         if (oracle_decided(o, task) != after)
             continue;
         tasks |= 1u << task;
-        bool unlabelled = o->f->tasks[task].input[0] == '\0' && !(i->set >> task & 1);
+        bool unlabelled = o->f->tasks[task].input[0] == '\0' && o->f->tasks[task].path[0] != '\0' &&
+                          !(i->set >> task & 1);
         if (!unlabelled && (given < 0 || oracle_positive(o, i, given)))
             mask |= 1u << task;
     }

@@ -292,11 +292,12 @@ static void feedback_for_several_tasks_is_used_once(void **state) {
     fixture_stop(&f);
 }
 
-static void a_label_that_should_have_come_along_and_did_not_is_left_out(void **state) {
+static void a_label_whose_field_is_absent_is_left_out(void **state) {
     (void)state;
     struct fixture f;
     struct error err;
     fixture_init(&f, 3, "");
+    f.tasks[2].path = "seen";
     fixture_start(&f);
     assert_int_equal(fixture_try(&f, IMPRESSIONS, "a", 1000, SEEN, 1, &err), STATUS_OK);
     assert_int_equal(fixture_try(&f, IMPRESSIONS, "b", 1000, SEEN, 0, &err), STATUS_OK);
@@ -305,6 +306,20 @@ static void a_label_that_should_have_come_along_and_did_not_is_left_out(void **s
     assert_true(out_of(&f, 0, LEARNT, CLICK | SEEN)->labels[2] == 1);
     assert_true(out_of(&f, 1, LEARNT, CLICK | SEEN)->labels[2] == 0);
     assert_non_null(out_of(&f, 2, LEARNT, CLICK));
+    fixture_stop(&f);
+}
+
+static void a_label_by_presence_that_did_not_come_along_is_a_negative(void **state) {
+    (void)state;
+    struct fixture f;
+    struct error err;
+    fixture_init(&f, 3, "");
+    fixture_start(&f);
+    assert_int_equal(fixture_try(&f, IMPRESSIONS, "a", 1000, SEEN, 1, &err), STATUS_OK);
+    assert_int_equal(fixture_try(&f, IMPRESSIONS, "b", 1000, 0, 0, &err), STATUS_OK);
+    pass(&f, 1101);
+    assert_true(out_of(&f, 0, LEARNT, CLICK | SEEN)->labels[2] == 1);
+    assert_true(out_of(&f, 1, LEARNT, CLICK | SEEN)->labels[2] == 0);
     fixture_stop(&f);
 }
 
@@ -470,7 +485,8 @@ int main(void) {
         cmocka_unit_test(a_conversion_counts_only_with_the_click_it_is_defined_on),
         cmocka_unit_test(a_task_waits_for_the_longer_window_of_the_task_it_is_defined_on),
         cmocka_unit_test(feedback_for_several_tasks_is_used_once),
-        cmocka_unit_test(a_label_that_should_have_come_along_and_did_not_is_left_out),
+        cmocka_unit_test(a_label_whose_field_is_absent_is_left_out),
+        cmocka_unit_test(a_label_by_presence_that_did_not_come_along_is_a_negative),
         cmocka_unit_test(without_a_join_one_record_settles_all),
         cmocka_unit_test(by_arrival_the_slowest_input_that_is_not_idle_holds_the_watermark),
         cmocka_unit_test(at_the_end_all_windows_close_in_order_and_what_waits_is_orphaned),

@@ -155,6 +155,7 @@ static void random_settings(struct fixture *f, struct rng *rng) {
     }
     if (f->spec.tasks.count > 2 && rng_below(rng, 3) == 0)
         f->tasks[2].given = f->tasks[1].given[0] == '\0' ? "buy" : "click";
+    f->tasks[2].path = rng_below(rng, 2) == 0 ? "seen" : "";
     f->settings.lateness_ms = (int64_t)rng_below(rng, 30);
     f->settings.early_wait_ms = (int64_t)rng_below(rng, 60);
     f->settings.runner.order = rng_below(rng, 2) == 0 ? RUNNER_ARRIVAL : RUNNER_EVENT_TIME;
