@@ -1,0 +1,63 @@
+// The group's text and its rules; see group.h.
+#include "publisher/group.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum status group_read(struct group *group, const char *text, struct error *err) {
+    *group = (struct group){.offset = -1};
+    if (text[0] == '\0')
+        return STATUS_OK;
+    char chunks[24], cover[8], rest;
+    int found =
+        sscanf(text, "%" SCNx64 " %" SCNu64 " %23s %" SCNd64 " %" SCNu64 " %7s%c", &group->lineage,
+               &group->version, chunks, &group->offset, &group->since, cover, &rest);
+    bool clean = strcmp(cover, "clean") == 0;
+    char *end = chunks;
+    group->done = strcmp(chunks, "done") == 0;
+    group->chunks = group->done ? 0 : strtoull(chunks, &end, 10);
+    if (found != 6 || strlen(text) >= GROUP_TEXT_MAX || (!group->done && *end != '\0') ||
+        (!clean && strcmp(cover, "stale") != 0) || group->offset < 0)
+        return error_set(err, STATUS_CORRUPT,
+                         "could not read a group's state '%.100s' in Redis: "
+                         "delete the model's keys to publish it anew",
+                         text);
+    group->clean = clean;
+    snprintf(group->text, sizeof group->text, "%s", text);
+    return STATUS_OK;
+}
+
+void group_print(const struct group *group, char text[GROUP_TEXT_MAX]) {
+    char chunks[24] = "done";
+    if (!group->done)
+        snprintf(chunks, sizeof chunks, "%" PRIu64, group->chunks);
+    snprintf(text, GROUP_TEXT_MAX, "%016" PRIx64 " %" PRIu64 " %s %" PRId64 " %" PRIu64 " %s",
+             group->lineage, group->version, chunks, group->offset, group->since,
+             group->clean ? "clean" : "stale");
+}
+
+void group_open(struct group *group, uint64_t lineage, uint64_t version, int64_t offset) {
+    group->met = 0;
+    group->active = group->offset <= offset;
+    if (!group->active)
+        return; // applied already
+    bool same = group->offset == offset && !group->done && group->text[0] != '\0';
+    if (same)
+        return; // goes on in the middle of this version
+    bool first = group->text[0] == '\0' || group->offset < 0;
+    // A gap in versions or another lineage: rows of before may linger until each slice came by.
+    bool follows = group->done && group->lineage == lineage && group->version + 1 == version;
+    if (first || !follows) {
+        group->since = version;
+        group->clean = group->text[0] == '\0' && version == 1;
+    }
+    group->lineage = lineage;
+    group->version = version;
+    group->chunks = 0;
+    group->done = false;
+    group->offset = offset;
+}
+
+bool group_covers(const struct group *group, uint64_t slice_count) {
+    return group->clean || group->version - group->since + 1 >= slice_count;
+}
