@@ -33,6 +33,7 @@ struct publisher {
     bool open;
     struct weights head; // OPEN's fields; texts in the buffers below
     struct buffer spec, measures;
+    struct weights slice; // its SLICE, once read
     uint64_t slice_count; // 0 = no SLICE seen yet
     struct ready ready;
     char flipped[GROUP_TEXT_MAX]; // NAME:{m}:state as it stands: "LINEAGE VERSION PREVIOUS"
@@ -217,6 +218,7 @@ static enum status fold_open(struct publisher *publisher, const struct weights *
     buffer_append(&publisher->measures, weights->measures, weights->measures_length);
     if (publisher->spec.failed || publisher->measures.failed)
         return error_no_memory(err, weights->spec_length, "a version's head");
+    publisher->slice = (struct weights){0};
     publisher->open = true;
     for (uint32_t g = 0; g < GROUPS; g++)
         group_open(&publisher->writer.groups[g], weights->lineage, weights->version, offset);
@@ -294,7 +296,11 @@ static char *manifest_text(const struct publisher *publisher) {
 }
 
 static enum status fold_commit(struct publisher *publisher, int64_t offset, struct error *err) {
-    enum status status = writer_commit(&publisher->writer, offset + 1, err);
+    enum status status = STATUS_OK;
+    if (publisher->slice.kind == WEIGHTS_SLICE)
+        status = writer_slice(&publisher->writer, &publisher->slice, err);
+    if (status == STATUS_OK)
+        status = writer_commit(&publisher->writer, offset + 1, err);
     if (status != STATUS_OK)
         return status;
     publisher->open = false;
@@ -340,8 +346,9 @@ static enum status fold_one(struct publisher *publisher, const struct weights *w
     case WEIGHTS_TENSOR:
         return fold_tensor(publisher, weights, err);
     case WEIGHTS_SLICE:
+        publisher->slice = *weights; // its rows may stand before or behind it: COMMIT replaces
         publisher->slice_count = UINT64_C(1) << weights->slice_bits;
-        return writer_slice(&publisher->writer, weights, err);
+        return STATUS_OK;
     default:
         return fold_commit(publisher, record->offset, err);
     }
