@@ -36,7 +36,8 @@ static const struct plan_node *bind(struct binder *binder, const struct schema_t
                                     const struct reach *reach);
 
 static bool segment_is(const struct path_segment *segment, const char *name) {
-    return strncmp(segment->text, name, segment->length) == 0 && name[segment->length] == '\0';
+    return name != NULL && strncmp(segment->text, name, segment->length) == 0 &&
+           name[segment->length] == '\0';
 }
 
 // The part of `reach` whose next segment is `segment` (or, where NULL, the field `name`).

@@ -164,7 +164,7 @@ bool timers_take(struct timers *timers, int64_t before_ms, struct timer *ret_tim
     if (timers->next_ms >= before_ms) {
         return false;
     }
-    struct timers_late first;
+    struct timers_late first = {0};
     size_t lane = queue_first_lane(timers, &first);
     bool from_heap =
         timers->heap_count > 0 && (lane == timers->lanes || late_before(&timers->heap[0], &first));
