@@ -65,6 +65,13 @@ static void account_export(struct runner *runner, const struct account *account)
     }
 }
 
+void accounts_export(struct runner *runner) {
+    struct account accounts[ACCOUNTS_MAX] = {0};
+    size_t count = runner->setup.metrics ? accounts_get(runner, accounts) : 0;
+    for (size_t i = 0; i < count; i++)
+        account_export(runner, &accounts[i]);
+}
+
 enum status accounts_check(struct runner *runner, struct error *err) {
     struct account accounts[ACCOUNTS_MAX] = {0};
     size_t count = accounts_get(runner, accounts);

@@ -43,8 +43,17 @@ static enum status record_special(struct runner *runner, const struct log_record
 static void record_count(struct runner *runner, const struct log_record *record) {
     runner->slots[record->slot].records++;
     runner->status.records++;
-    metric_count(runner->report.records[record->slot], 1);
+
     runner->finished = false;
+}
+
+static void records_report(struct runner *runner) {
+    for (size_t i = 0; i < runner->set.range_count; i++) {
+        uint32_t index = runner->set.ranges[i].slot;
+        struct slot *slot = &runner->slots[index];
+        metric_count(runner->report.records[index], (double)(slot->records - slot->counted));
+        slot->counted = slot->records;
+    }
 }
 
 enum status fold_set(struct runner *runner, struct error *err) {
@@ -65,6 +74,7 @@ enum status fold_set(struct runner *runner, struct error *err) {
     }
     if (status == STATUS_OK)
         status = records_give(runner, from, set->count, err);
+    records_report(runner);
     return status;
 }
 

@@ -53,6 +53,7 @@ struct slot {
     int64_t bound;     // bounded runs: reading ends before this offset; -1 = no bound
     bool bound_passed; // a record at or after the bound was seen
     bool paused;
+    uint64_t counted; // of `records`, in the metric
     bool verified;    // `last` needs no reading again
     int64_t heard_us; // monotonic clock when records last came or were folded
 };
@@ -83,8 +84,9 @@ struct report {
     struct metric **lag;     // [input_count]
     struct metric *steps, *commits, *checkpoints, *refolded, *recoveries, *lag_seconds, *unbalanced;
     struct metric_histogram *commit_seconds, *checkpoint_seconds;
-    int64_t *offsets; // [input_count]: for the group's offsets
-    int64_t line_us;  // when the last status line was written
+    int64_t *offsets;  // [input_count]: for the group's offsets
+    int64_t gauges_us; // when the gauges were set
+    int64_t line_us;   // when the last status line was written
     uint64_t line_records;
 };
 
@@ -195,6 +197,7 @@ CHECKED enum status runner_commit_now(struct runner *runner, struct error *err);
 // Checks every account of the stage: an error line and a metric for each that does not balance, and
 // STATUS_CORRUPT when the setup is strict.
 CHECKED enum status accounts_check(struct runner *runner, struct error *err);
+void accounts_export(struct runner *runner); // drops, as metrics
 void accounts_print(struct runner *runner);
 
 // report.c

@@ -4,6 +4,7 @@
 #include "base/logger.h"
 
 #define LINE_INTERVAL_US 10000000
+#define GAUGES_INTERVAL_US 1000000
 
 void metric_count(struct metric *metric, double amount) {
     if (metric)
@@ -77,7 +78,7 @@ enum status report_init(struct runner *runner, struct error *err) {
     report->offsets = memory_new(slots, sizeof(*report->offsets));
     if (!report->records || !report->lag || !report->offsets)
         return error_no_memory(err, slots * sizeof(struct metric *), "metrics");
-    report->line_us = runner->clock->monotonic_us(runner->clock);
+    report->line_us = report->gauges_us = runner->clock->monotonic_us(runner->clock);
     if (runner->setup.metrics)
         report_register(runner);
     return STATUS_OK;
@@ -111,12 +112,9 @@ int64_t runner_lag_ms(struct runner *runner) {
     return watermark >= now ? 0 : now - watermark;
 }
 
-void report_periodic(struct runner *runner) {
+// Lag over all inputs, which is also set as a gauge for each.
+static int64_t lag_report(struct runner *runner) {
     struct report *report = &runner->report;
-    int64_t now_us = runner->clock->monotonic_us(runner->clock);
-    int64_t since_us = now_us - report->line_us;
-    if (since_us < LINE_INTERVAL_US)
-        return;
     int64_t lag = 0;
     for (uint32_t i = 0; i < runner->setup.input_count; i++) {
         int64_t one = runner_lag_records(runner, i);
@@ -125,19 +123,35 @@ void report_periodic(struct runner *runner) {
         if (report->lag[i])
             metric_set(report->lag[i], (double)one);
     }
-    if (runner->reader)
-        log_reader_report(runner->reader, runner->setup.task, report->offsets);
-    int64_t lag_ms = runner_lag_ms(runner);
     if (report->lag_seconds)
-        metric_set(report->lag_seconds, (double)lag_ms / 1000);
-    double rate = (double)(runner->status.records - report->line_records) * 1e6 / (double)since_us;
-    logger_line(
-        LOGGER_INFO, runner->setup.operations->name, "status",
-        "task=\"%s\" records=%llu records_per_second=%.0f lag_records=%lld lag_ms=%lld "
-        "queued=%llu commits=%llu checkpoints=%llu",
-        runner->setup.task, (unsigned long long)runner->status.records, rate, (long long)lag,
-        (long long)lag_ms, (unsigned long long)runner->status.queued_records,
-        (unsigned long long)runner->status.commits, (unsigned long long)runner->status.checkpoints);
+        metric_set(report->lag_seconds, (double)runner_lag_ms(runner) / 1000);
+    return lag;
+}
+
+static void line_write(struct runner *runner, int64_t lag, int64_t since_us) {
+    const struct runner_status *status = &runner->status;
+    double rate = (double)(status->records - runner->report.line_records) * 1e6 / (double)since_us;
+    logger_line(LOGGER_INFO, runner->setup.operations->name, "status",
+                "task=\"%s\" records=%llu records_per_second=%.0f lag_records=%lld lag_ms=%lld "
+                "queued=%llu commits=%llu checkpoints=%llu",
+                runner->setup.task, (unsigned long long)status->records, rate, (long long)lag,
+                (long long)runner_lag_ms(runner), (unsigned long long)status->queued_records,
+                (unsigned long long)status->commits, (unsigned long long)status->checkpoints);
+}
+
+void report_periodic(struct runner *runner) {
+    struct report *report = &runner->report;
+    int64_t now_us = runner->clock->monotonic_us(runner->clock);
+    if (now_us - report->gauges_us < GAUGES_INTERVAL_US)
+        return;
+    report->gauges_us = now_us;
+    int64_t lag = lag_report(runner);
+    accounts_export(runner);
+    if (now_us - report->line_us < LINE_INTERVAL_US)
+        return;
+    line_write(runner, lag, now_us - report->line_us);
     report->line_us = now_us;
     report->line_records = runner->status.records;
+    if (runner->reader)
+        log_reader_report(runner->reader, runner->setup.task, report->offsets);
 }

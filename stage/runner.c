@@ -77,7 +77,7 @@ enum status runner_commit_now(struct runner *runner, struct error *err) {
         return STATUS_OK;
     int64_t begin_us = now_us(runner);
     enum status status = STATUS_OK;
-    if (runner->setup.operations->committing)
+    if (runner->setup.operations->committing && !runner->broken) // not for the genesis
         status = runner->setup.operations->committing(runner->setup.state, err);
     if (status == STATUS_OK && !runner->positioned)
         status = journal_commit(runner, err);
@@ -186,7 +186,8 @@ static enum status step_silence(struct runner *runner, struct error *err) {
         struct slot *slot = &runner->slots[i];
         if (slot->silent || slot->count > 0)
             continue;
-        bool late = slot->bound < 0 && timeout_us > 0 && now - slot->heard_us >= timeout_us;
+        bool late = slot->bound < 0 && timeout_us > 0 && now - slot->heard_us >= timeout_us &&
+                    runner_lag_records(runner, i) <= 0; // what is there but unread is not silence
         if (!late && !slot_reached(runner, i))
             continue;
         if (late)
@@ -398,8 +399,11 @@ static enum status run_stop(struct runner *runner, struct error *err) {
     int64_t deadline_us = now_us(runner) + runner->setup.settings.stop_timeout_ms * 1000;
     int64_t backoff_ms = BACKOFF_MIN_MS;
     runner->stop = NULL;
+    if (runner->broken)
+        return error_set(err, STATUS_STOPPED, "task `%s` stopped as asked, before it could recover",
+                         runner->setup.task);
     while (true) {
-        enum status status = runner->touched ? runner_checkpoint(runner, err) : STATUS_OK;
+        enum status status = runner_checkpoint(runner, err);
         if (status == STATUS_UNAVAILABLE && now_us(runner) < deadline_us) {
             runner->clock->sleep_ms(runner->clock, backoff_ms);
             continue;

@@ -18,6 +18,7 @@ static void slot_reset(struct slot *slot) {
     slot->ended = false;
     slot->records = 0;
     slot->ends = 0;
+    slot->counted = 0;
     slot->last = (struct journal_range){0};
     slot->queued_ms = INT64_MIN;
     slot->verified = false;
@@ -123,6 +124,7 @@ static enum status slot_get(struct runner *runner, size_t index, struct wire *in
     slot->ended = wire_get_bool(in);
     slot->records = (uint64_t)wire_get_long(in);
     slot->ends = (uint64_t)wire_get_long(in);
+    slot->counted = slot->records;
     slot->last.slot = (uint32_t)index;
     slot->last.first = wire_get_long(in);
     slot->last.last = wire_get_long(in);

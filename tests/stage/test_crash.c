@@ -123,11 +123,11 @@ static void a_crashed_run_in_arrival_order_equals_the_refold_of_its_own_journal(
         size_t count = 0;
         char path[600];
         arena_init(&arena, 4096);
-        snprintf(path, sizeof(path), "%s/checkpoints", world.directory);
+        snprintf(path, sizeof(path), "%s/checkpoints", world.task);
         if (disk_exists(path))
             assert_int_equal(disk_list(path, &arena, &names, &count, &err), STATUS_OK);
         for (size_t i = 1; i < count; i++) {
-            snprintf(path, sizeof(path), "%s/checkpoints/%s", world.directory, names[i]);
+            snprintf(path, sizeof(path), "%s/checkpoints/%s", world.task, names[i]);
             assert_int_equal(disk_remove_tree(path, &err), STATUS_OK);
         }
         arena_deinit(&arena);

@@ -68,7 +68,7 @@ static void a_corrupt_checkpoint_is_passed_over_for_the_one_before(void **state)
         struct toy_values values = toy.values;
         runner_close(runner);
         snprintf(name, sizeof(name), "%020d/%s", 3, victims[i]);
-        damage(world.directory, name);
+        damage(world.task, name);
         runner = world_open(&world, &toy);
         assert_memory_equal(&values, &toy.values, sizeof(values));
         assert_int_equal(runner_checkpoint(runner, &err), STATUS_OK);
@@ -133,7 +133,7 @@ static void a_log_that_holds_other_records_at_the_same_offsets_is_refused(void *
     steps_until(&twin, runner, STATUS_END, 1000);
     runner_close(runner);
     world_reopen(&twin, &toy, 100);
-    twin.setup.directory = world.directory;
+    twin.setup.directory = world.task;
     assert_refused(&twin, &toy, STATUS_CHANGED, "no longer holds");
     world_deinit(&twin);
     world_deinit(&world);
@@ -247,7 +247,7 @@ static void a_checkpoint_ahead_of_the_journal_is_refused(void **state) {
     struct toy toy = {0};
     world_lived(&world, &toy, true);
     world_init(&empty, seed, 20, true);
-    empty.setup.directory = world.directory;
+    empty.setup.directory = world.task;
     assert_refused(&empty, &toy, STATUS_CHANGED, "the journal was lost or cut");
     world_deinit(&empty);
     world_deinit(&world);
@@ -273,7 +273,7 @@ static void old_generations_go_and_the_journal_keeps_what_the_kept_need(void **s
         assert_int_equal(runner_checkpoint(runner, &err), STATUS_OK); // nothing new: no generation
     }
     runner_close(runner);
-    snprintf(path, sizeof(path), "%s/checkpoints", world.directory);
+    snprintf(path, sizeof(path), "%s/checkpoints", world.task);
     arena_init(&arena, 4096);
     assert_int_equal(disk_list(path, &arena, &names, &count, &err), STATUS_OK);
     assert_int_equal(count, 2);

@@ -68,7 +68,7 @@ static void a_newer_instance_fences_the_older_for_good(void **state) {
     struct world world;
     struct toy old_toy = {0}, new_toy = {0};
     struct error err;
-    char directory[300];
+    char directory[400];
     world_init(&world, seed, 20, true);
     world.setup.settings.checkpoint_interval_ms = 1000000;
     struct runner *old_runner = world_open(&world, &old_toy);
@@ -77,7 +77,7 @@ static void a_newer_instance_fences_the_older_for_good(void **state) {
     OK(runner_commit(old_runner, &err));
     struct toy_values committed = old_toy.values;
     OK(runner_step(old_runner, 0, &err));
-    snprintf(directory, sizeof(directory), "%s/elsewhere", world.directory);
+    snprintf(directory, sizeof(directory), "%s/elsewhere", world.task);
     world.setup.directory = directory; // as on another machine
     struct runner *new_runner = world_open(&world, &new_toy);
     assert_memory_equal(&new_toy.values, &committed, sizeof(committed));
@@ -380,9 +380,15 @@ static void metrics_tell_what_was_done(void **state) {
     buffer_init(&text);
     metrics_render(metrics, &text);
     buffer_append_byte(&text, 0);
-    static const char *const wanted[] = {
-        "freshet_toy_records_total{task=\"test.toy\",input=\"left\"} 40",
-        "freshet_toy_records_total{task=\"test.toy\",input=\"right\"} 20",
+    char left[100], right[100];
+    snprintf(left, sizeof(left), "freshet_toy_records_total{task=\"test.toy\",input=\"left\"} %d\n",
+             (int)(toy.values.per_slot[0] + toy.values.per_slot[2]));
+    snprintf(right, sizeof(right),
+             "freshet_toy_records_total{task=\"test.toy\",input=\"right\"} %d\n",
+             (int)toy.values.per_slot[1]);
+    const char *const wanted[] = {
+        left,
+        right,
         "freshet_toy_lag_records{task=\"test.toy\",topic=\"left\",partition=\"1\"} 0",
         "freshet_toy_checkpoints_total{task=\"test.toy\"}",
         "freshet_toy_commit_seconds_bucket",

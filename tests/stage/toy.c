@@ -191,7 +191,8 @@ static void world_fill(struct world *world, size_t records, bool ends, char firs
     struct rng rng;
     int64_t sequences[3] = {0}, times[3] = {0};
     rng_init(&rng, world->seed);
-    log_memory_gaps(world->log, world->seed % 2 == 0);
+    if (!world->files)
+        log_memory_gaps(world->log, world->seed % 2 == 0);
     OK(log_writer_open(world->log, "", topics, 2, &writer, &err));
     for (size_t i = 0; i < records * 3; i++) {
         char text[32];
@@ -214,32 +215,62 @@ static void world_fill(struct world *world, size_t records, bool ends, char firs
     }
     OK(log_writer_commit(writer, NULL, 0, &err));
     log_writer_close(writer);
-    log_memory_gaps(world->log, world->seed % 4 == 0);
+    if (!world->files)
+        log_memory_gaps(world->log, world->seed % 4 == 0);
 }
 
 static void world_directory(struct world *world) {
     const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     snprintf(world->directory, sizeof(world->directory), "%s/freshet-stage-XXXXXX", base);
     assert_non_null(mkdtemp(world->directory));
+    snprintf(world->task, sizeof(world->task), "%s/task", world->directory);
+    snprintf(world->log_files, sizeof(world->log_files), "%s/log", world->directory);
 }
 
+static void world_log_open(struct world *world) {
+    struct error err;
+    const struct log_files_options options = {
+        .directory = world->log_files, .segment_bytes = 4096, .fsync = true};
+    if (world->files)
+        OK(log_open_files(&options, &world->log, &err));
+    else
+        OK(log_open_memory(&world->log, &err));
+    world->setup.log = world->log;
+}
+
+static void world_make(struct world *world, size_t records, bool ends, char first);
+
 void world_init(struct world *world, uint64_t seed, size_t records, bool ends) {
-    world_init_letters(world, seed, records, ends, 'a');
+    *world = (struct world){.seed = seed};
+    world_make(world, records, ends, 'a');
 }
 
 void world_init_letters(struct world *world, uint64_t seed, size_t records, bool ends, char first) {
-    static FILE *quiet;
-    struct error err;
-    if (!quiet && !getenv("FRESHET_TEST_VERBOSE")) {
-        quiet = fopen("/dev/null", "w");
-        assert_non_null(quiet);
-        logger_setup(quiet, LOGGER_ERROR, LOGGER_TEXT);
-    }
     *world = (struct world){.seed = seed};
-    rng_init(&world->rng, seed ^ 0x5eed);
+    world_make(world, records, ends, first);
+}
+
+void world_init_files(struct world *world, uint64_t seed, size_t records, bool ends) {
+    *world = (struct world){.seed = seed, .files = true};
+    world_make(world, records, ends, 'a');
+}
+
+static void world_quiet(void) {
+    static FILE *quiet;
+    if (quiet || getenv("FRESHET_TEST_VERBOSE"))
+        return;
+    quiet = fopen("/dev/null", "w");
+    assert_non_null(quiet);
+    logger_setup(quiet, LOGGER_ERROR, LOGGER_TEXT);
+}
+
+static void world_make(struct world *world, size_t records, bool ends, char first) {
+    struct error err;
+    world_quiet();
+    rng_init(&world->rng, world->seed ^ 0x5eed);
     clock_fake_init(&world->clock, 1700000000000);
     world_directory(world);
-    OK(log_open_memory(&world->log, &err));
+    world_log_open(world);
     OK(log_topic_ensure(world->log, "left", 2, &err));
     OK(log_topic_ensure(world->log, "right", 1, &err));
     OK(log_topic_ensure(world->log, "out", TOY_OUTPUT_PARTITIONS, &err));
@@ -250,7 +281,7 @@ void world_init_letters(struct world *world, uint64_t seed, size_t records, bool
     world->input_count = 3;
     world->output = (struct stage_output){"out", 0, TOY_OUTPUT_PARTITIONS};
     world->setup = (struct runner_setup){.task = "test.toy",
-                                         .directory = world->directory,
+                                         .directory = world->task,
                                          .operations = &toy_operations,
                                          .log = world->log,
                                          .inputs = world->inputs,
@@ -278,7 +309,7 @@ void world_deinit(struct world *world) {
 
 void world_forget_checkpoints(struct world *world) {
     struct error err;
-    OK(disk_remove_tree(world->directory, &err));
+    OK(disk_remove_tree(world->task, &err));
 }
 
 void world_shuffle(struct world *world) {
@@ -376,6 +407,10 @@ void world_run(struct world *world, bool ticks_matter, struct outcome *ret_outco
         memory_fail_after(0);
         if (end)
             break;
+        if (world->files) { // as a process that died would
+            log_close(world->log);
+            world_log_open(world);
+        }
         outcome.crashes++;
         if (outcome.crashes > 50)
             fail_msg("seed %" PRIu64 ": it never recovers", world->seed);

@@ -45,8 +45,11 @@ struct world {
     uint64_t seed;
     struct rng rng; // of how a run goes; the data has one of its own
     struct log *log;
+    bool files;
     struct clock_fake clock;
-    char directory[256];
+    char directory[256]; // of the world
+    char task[300];      // of the task, below it
+    char log_files[300];
     struct stage_input inputs[TOY_SLOTS_MAX];
     size_t input_count;
     struct stage_output output;
@@ -57,6 +60,8 @@ uint64_t test_seed(void); // FRESHET_TEST_SEED, or 1; printed
 // Two topics of two and one partitions, `records` each in random event-time order, written by
 // several commits, with or without closing end_of_stream records.
 void world_init(struct world *world, uint64_t seed, size_t records, bool ends);
+// The same on a log of files below the world's directory, which is opened again after a crash.
+void world_init_files(struct world *world, uint64_t seed, size_t records, bool ends);
 // The same offsets, times and lengths, but values of letters from `first` on.
 void world_init_letters(struct world *world, uint64_t seed, size_t records, bool ends, char first);
 void world_deinit(struct world *world);
