@@ -59,7 +59,7 @@ static enum status toy_fold(void *state, const struct log_record *records, size_
         toy->values.used++;
         if (record->timestamp_ms > toy->values.watermark_ms)
             toy->values.watermark_ms = record->timestamp_ms;
-        toy_chain(toy, record->slot, record->offset, record->value, record->value_length);
+        toy_chain(toy, record->slot, record->sequence, record->value, record->value_length);
         if (toy->values.chain % 3 != 0)
             status = toy_emit(toy, outputs, record->timestamp_ms, err);
     }
@@ -181,7 +181,7 @@ void world_end(struct world *world, const char *topic, int32_t partition, int64_
 
 // Records of all input partitions by one producer, committed now and then.
 static void world_fill(struct world *world, size_t records, bool ends, char first) {
-    static const char *const topics[] = {"left", "right"};
+    const char *const topics[] = {world->names[0], world->names[1]};
     static const struct {
         size_t topic;
         int32_t partition;
@@ -191,7 +191,7 @@ static void world_fill(struct world *world, size_t records, bool ends, char firs
     struct rng rng;
     int64_t sequences[3] = {0}, times[3] = {0};
     rng_init(&rng, world->seed);
-    if (!world->files)
+    if (world->backend == LOG_MEMORY)
         log_memory_gaps(world->log, world->seed % 2 == 0);
     OK(log_writer_open(world->log, "", topics, 2, &writer, &err));
     for (size_t i = 0; i < records * 3; i++) {
@@ -215,7 +215,7 @@ static void world_fill(struct world *world, size_t records, bool ends, char firs
     }
     OK(log_writer_commit(writer, NULL, 0, &err));
     log_writer_close(writer);
-    if (!world->files)
+    if (world->backend == LOG_MEMORY)
         log_memory_gaps(world->log, world->seed % 4 == 0);
 }
 
@@ -231,8 +231,14 @@ static void world_log_open(struct world *world) {
     struct error err;
     const struct log_files_options options = {
         .directory = world->log_files, .segment_bytes = 4096, .fsync = true};
-    if (world->files)
+    const struct log_kafka_options kafka = {.brokers = world->brokers,
+                                            .replication_factor = 1,
+                                            .timeout_ms = 20000,
+                                            .client_id = "test"};
+    if (world->backend == LOG_FILES)
         OK(log_open_files(&options, &world->log, &err));
+    else if (world->backend == LOG_KAFKA)
+        OK(log_open_kafka(&kafka, &world->log, &err));
     else
         OK(log_open_memory(&world->log, &err));
     world->setup.log = world->log;
@@ -241,18 +247,36 @@ static void world_log_open(struct world *world) {
 static void world_make(struct world *world, size_t records, bool ends, char first);
 
 void world_init(struct world *world, uint64_t seed, size_t records, bool ends) {
-    *world = (struct world){.seed = seed};
+    *world = (struct world){.seed = seed, .backend = LOG_MEMORY};
     world_make(world, records, ends, 'a');
 }
 
 void world_init_letters(struct world *world, uint64_t seed, size_t records, bool ends, char first) {
-    *world = (struct world){.seed = seed};
+    *world = (struct world){.seed = seed, .backend = LOG_MEMORY};
     world_make(world, records, ends, first);
 }
 
 void world_init_files(struct world *world, uint64_t seed, size_t records, bool ends) {
-    *world = (struct world){.seed = seed, .files = true};
+    *world = (struct world){.seed = seed, .backend = LOG_FILES};
     world_make(world, records, ends, 'a');
+}
+
+void world_init_kafka(struct world *world, const char *brokers, uint64_t seed, size_t records,
+                      bool ends) {
+    *world = (struct world){.seed = seed, .backend = LOG_KAFKA, .brokers = brokers};
+    world_make(world, records, ends, 'a');
+}
+
+// A broker outlives its tests, so names there are taken once.
+static void world_name(struct world *world) {
+    static const char *const names[] = {"left", "right", "out"};
+    static unsigned worlds;
+    char suffix[40] = "";
+    if (world->backend == LOG_KAFKA)
+        snprintf(suffix, sizeof(suffix), "-%ld-%u", (long)getpid(), ++worlds);
+    for (size_t i = 0; i < 3; i++)
+        snprintf(world->names[i], sizeof(world->names[i]), "%s%s", names[i], suffix);
+    snprintf(world->task_name, sizeof(world->task_name), "test.toy%s", suffix);
 }
 
 static void world_quiet(void) {
@@ -267,20 +291,21 @@ static void world_quiet(void) {
 static void world_make(struct world *world, size_t records, bool ends, char first) {
     struct error err;
     world_quiet();
+    world_name(world);
     rng_init(&world->rng, world->seed ^ 0x5eed);
     clock_fake_init(&world->clock, 1700000000000);
     world_directory(world);
     world_log_open(world);
-    OK(log_topic_ensure(world->log, "left", 2, &err));
-    OK(log_topic_ensure(world->log, "right", 1, &err));
-    OK(log_topic_ensure(world->log, "out", TOY_OUTPUT_PARTITIONS, &err));
+    OK(log_topic_ensure(world->log, world->names[0], 2, &err));
+    OK(log_topic_ensure(world->log, world->names[1], 1, &err));
+    OK(log_topic_ensure(world->log, world->names[2], TOY_OUTPUT_PARTITIONS, &err));
     world_fill(world, records, ends, first);
-    world->inputs[0] = (struct stage_input){"left", 0};
-    world->inputs[1] = (struct stage_input){"right", 0};
-    world->inputs[2] = (struct stage_input){"left", 1};
+    world->inputs[0] = (struct stage_input){world->names[0], 0};
+    world->inputs[1] = (struct stage_input){world->names[1], 0};
+    world->inputs[2] = (struct stage_input){world->names[0], 1};
     world->input_count = 3;
-    world->output = (struct stage_output){"out", 0, TOY_OUTPUT_PARTITIONS};
-    world->setup = (struct runner_setup){.task = "test.toy",
+    world->output = (struct stage_output){world->names[2], 0, TOY_OUTPUT_PARTITIONS};
+    world->setup = (struct runner_setup){.task = world->task_name,
                                          .directory = world->task,
                                          .operations = &toy_operations,
                                          .log = world->log,
@@ -326,10 +351,17 @@ static void partition_hash(struct world *world, int32_t partition, uint64_t *has
     struct error err;
     struct log_reader *reader;
     struct log_batch batch;
-    const struct log_position position = {"out", partition, 0};
+    const struct log_position position = {world->names[2], partition, 0};
     int64_t expected = 0;
     OK(log_reader_open(world->log, &position, 1, &reader, &err));
-    while (log_reader_poll(reader, 100, 0, &batch, &err) == STATUS_OK) {
+    int64_t begin = 0, end = 0, at = 0;
+    OK(log_topic_bounds(world->log, position.topic, partition, &begin, &end, &err));
+    while (at < end) {
+        enum status status = log_reader_poll(reader, 100, 1000, &batch, &err);
+        OK(log_reader_position(reader, 0, &at, &err));
+        if (status == STATUS_TIMEOUT)
+            continue;
+        OK(status);
         for (size_t i = 0; i < batch.count; i++) {
             const struct log_record *record = &batch.records[i];
             assert_int_equal(record->sequence, expected++);
@@ -377,19 +409,22 @@ static bool world_live(struct world *world, struct toy *toy, struct outcome *out
     struct error err = {0};
     struct runner *runner = NULL;
     enum status status = runner_open(&world->setup, &runner, &err);
-    while (status == STATUS_OK || status == STATUS_UNAVAILABLE) {
+    uint64_t left = world->life_steps ? 1 + rng_below(&world->rng, world->life_steps) : UINT64_MAX;
+    while ((status == STATUS_OK || status == STATUS_UNAVAILABLE) && left-- > 0) {
         if (++outcome->steps > 100000)
             fail_msg("seed %" PRIu64 ": no end in sight", world->seed);
         clock_fake_advance(&world->clock, (int64_t)rng_below(&world->rng, 25));
         if (rng_below(&world->rng, 50) == 0)
             status = runner_checkpoint(runner, &err);
         else
-            status = runner_step(runner, 0, &err);
+            status = runner_step(runner, world->backend == LOG_KAFKA ? 50 : 0, &err);
         if (status == STATUS_END && rng_below(&world->rng, 2) == 0)
             status = runner_checkpoint(runner, &err); // and then it ends once more
     }
     outcome->values = toy->values;
     runner_close(runner);
+    if (status == STATUS_OK || status == STATUS_UNAVAILABLE)
+        return false; // died by itself
     if (status != STATUS_END && status != STATUS_IO && status != STATUS_EXHAUSTED)
         fail_msg("seed %" PRIu64 ": %s: %s", world->seed, status_name(status), err.message);
     return status == STATUS_END;
@@ -407,7 +442,7 @@ void world_run(struct world *world, bool ticks_matter, struct outcome *ret_outco
         memory_fail_after(0);
         if (end)
             break;
-        if (world->files) { // as a process that died would
+        if (world->backend == LOG_FILES) { // as a process that died would
             log_close(world->log);
             world_log_open(world);
         }

@@ -45,7 +45,11 @@ struct world {
     uint64_t seed;
     struct rng rng; // of how a run goes; the data has one of its own
     struct log *log;
-    bool files;
+    enum log_backend backend;
+    const char *brokers; // Kafka
+    char names[3][64];   // topics left, right, out
+    char task_name[64];
+    uint64_t life_steps; // 0, or: a process dies unprepared after at most this many steps
     struct clock_fake clock;
     char directory[256]; // of the world
     char task[300];      // of the task, below it
@@ -62,6 +66,9 @@ uint64_t test_seed(void); // FRESHET_TEST_SEED, or 1; printed
 void world_init(struct world *world, uint64_t seed, size_t records, bool ends);
 // The same on a log of files below the world's directory, which is opened again after a crash.
 void world_init_files(struct world *world, uint64_t seed, size_t records, bool ends);
+// The same on Kafka, in topics of its own.
+void world_init_kafka(struct world *world, const char *brokers, uint64_t seed, size_t records,
+                      bool ends);
 // The same offsets, times and lengths, but values of letters from `first` on.
 void world_init_letters(struct world *world, uint64_t seed, size_t records, bool ends, char first);
 void world_deinit(struct world *world);
