@@ -2,6 +2,7 @@
 #include "../ingest/decode_fixture.h"
 
 #include "simulate/kuairand.h"
+#include "simulate/simulate.h"
 
 // The two sections of a shipped file, without the others.
 static void sections_read(struct decode_fixture *f, const char *path, struct buffer *into) {
@@ -87,9 +88,42 @@ static void kuairand_is_read_by_its_configuration(void **state) {
     decode_stop(&f);
 }
 
+static void simulated_events_are_read_by_their_configuration_and_dirt_is_counted(void **state) {
+    (void)state;
+    struct decode_fixture f;
+    struct simulate_settings settings;
+    struct simulate_account account;
+    struct log *log;
+    struct buffer yaml;
+    static const char dirt[] = "{count: 3000, orphans: 0.03, undecodable: 0.02, "
+                               "invalid_number: 0.02, far_future: 0.01}";
+    uint64_t dropped[EVENT_DROPS] = {0};
+    buffer_init(&yaml);
+    sections_read(&f, "config/simulated.yaml", &yaml);
+    assert_int_equal(decode_start(&f, (const char *)yaml.data), STATUS_OK);
+    memset(&settings, 0, sizeof(settings));
+    assert_int_equal(
+        config_parse("test", dirt, strlen(dirt), &simulate_options, &settings, &f.arena, &f.err),
+        STATUS_OK);
+    assert_int_equal(log_open_memory(&log, &f.err), STATUS_OK);
+    assert_int_equal(simulate_run(log, &settings, NULL, NULL, NULL, &account, &f.err), STATUS_OK);
+    assert_int_equal(topic_decode(&f, log, 0, dropped), account.impressions);
+    assert_int_equal(topic_decode(&f, log, 1, dropped), account.clicks + account.orphans);
+    assert_int_equal(topic_decode(&f, log, 2, dropped), account.conversions);
+    for (int drop = 0; drop < EVENT_DROPS; drop++)
+        assert_int_equal(dropped[drop], drop == EVENT_UNDECODABLE      ? account.undecodable
+                                        : drop == EVENT_INVALID_NUMBER ? account.invalid_number
+                                        : drop == EVENT_INVALID_TIME   ? account.far_future
+                                                                       : 0);
+    log_close(log);
+    buffer_deinit(&yaml);
+    decode_stop(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kuairand_is_read_by_its_configuration),
+        cmocka_unit_test(simulated_events_are_read_by_their_configuration_and_dirt_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
