@@ -1,0 +1,32 @@
+// One copy of a published model: read whole from Redis, brought forward by deltas, scored from.
+#ifndef FRESHET_SCORER_COPY_H
+#define FRESHET_SCORER_COPY_H
+
+#include <pthread.h>
+
+#include "model/model.h"
+#include "record/spec.h"
+#include "scorer/mirror.h"
+
+struct copy {
+    pthread_rwlock_t lock; // readers score; the follower writes
+    struct arena run;      // what the manifest described: spec, shape, domains
+    struct spec spec;
+    struct model_spec shape;
+    const char **domains;  // [domain_count] names of domain 1, 2, ...
+    size_t domain_count;
+    struct model *model;   // NULL = nothing loaded
+    uint64_t generation;   // of the model: another number for each one made in this process
+    uint64_t lineage, version;
+    char position[64];     // last entry of the stream of deltas that is in the copy
+};
+void copy_init(struct copy *copy);
+void copy_deinit(struct copy *copy);
+
+// Reads the whole model of the newest version that can be had whole. STATUS_UNAVAILABLE: none yet, or
+// the publisher is faster than the reading; try again. Called with the lock held for writing.
+CHECKED enum status copy_load(struct copy *copy, struct mirror *mirror, struct error *err);
+// Brings the copy to the manifest's version by deltas, or loads it whole where they do not reach.
+CHECKED enum status copy_advance(struct copy *copy, struct mirror *mirror, struct error *err);
+
+#endif

@@ -1,0 +1,171 @@
+// Values into columns, with the ids that ingest gives them; see freshet_scorer.h.
+#include "scorer/row.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum { DOMAIN_BYTES = 256 };
+
+struct freshet_row {
+    const struct spec *spec;
+    size_t categorical, numeric, multi;
+    uint64_t *ids;   // [categorical]
+    float *numbers;  // [numeric]
+    uint64_t **lists; // [multi][length_max of its feature]
+    size_t *lengths;  // [multi]
+    char domain[DOMAIN_BYTES];
+};
+
+struct freshet_row *freshet_row_new(const struct freshet_scorer *scorer) {
+    const struct spec *spec = scorer_spec(scorer);
+    struct freshet_row *row = memory_new(1, sizeof *row);
+    if (!row)
+        return NULL;
+    row->spec = spec;
+    row->categorical = spec_kind_count(spec, SPEC_CATEGORICAL);
+    row->numeric = spec_kind_count(spec, SPEC_NUMERIC);
+    row->multi = spec_kind_count(spec, SPEC_MULTI);
+    row->ids = memory_new(row->categorical + 1, sizeof *row->ids);
+    row->numbers = memory_new(row->numeric + 1, sizeof *row->numbers);
+    row->lists = memory_new(row->multi + 1, sizeof *row->lists);
+    row->lengths = memory_new(row->multi + 1, sizeof *row->lengths);
+    bool good = row->ids && row->numbers && row->lists && row->lengths;
+    for (size_t i = 0, list = 0; good && i < spec->features.count; i++) {
+        const struct spec_feature *feature = spec_feature_at(spec, i);
+        if (feature->kind != SPEC_MULTI)
+            continue;
+        row->lists[list] = memory_new((size_t)feature->length_max, sizeof **row->lists);
+        good = row->lists[list++] != NULL;
+    }
+    if (!good) {
+        freshet_row_free(row);
+        return NULL;
+    }
+    freshet_row_reset(row);
+    return row;
+}
+
+void freshet_row_free(struct freshet_row *row) {
+    if (!row)
+        return;
+    for (size_t i = 0; row->lists && i < row->multi; i++)
+        memory_free(row->lists[i]);
+    memory_free(row->ids);
+    memory_free(row->numbers);
+    memory_free(row->lists);
+    memory_free(row->lengths);
+    memory_free(row);
+}
+
+void freshet_row_reset(struct freshet_row *row) {
+    memset(row->ids, 0, row->categorical * sizeof *row->ids);
+    memset(row->lengths, 0, row->multi * sizeof *row->lengths);
+    for (size_t i = 0; i < row->numeric; i++)
+        row->numbers[i] = NAN;
+    row->domain[0] = '\0';
+}
+
+// The feature and its column among those of its kind, or NULL.
+static const struct spec_feature *find(const struct freshet_row *row, const char *name,
+                                       size_t *ret_column) {
+    size_t columns[3] = {0};
+    for (size_t i = 0; i < row->spec->features.count; i++) {
+        const struct spec_feature *feature = spec_feature_at(row->spec, i);
+        if (strcmp(feature->name, name) == 0) {
+            *ret_column = columns[feature->kind];
+            return feature;
+        }
+        columns[feature->kind]++;
+    }
+    return NULL;
+}
+
+enum freshet_scorer_status freshet_row_set_text(struct freshet_row *row, const char *name,
+                                                const char *text) {
+    size_t column;
+    const struct spec_feature *feature = find(row, name, &column);
+    if (!feature || feature->kind == SPEC_NUMERIC)
+        return FRESHET_SCORER_INVALID;
+    uint64_t id = spec_id(feature->vocabulary, text, strlen(text));
+    if (feature->kind == SPEC_CATEGORICAL)
+        row->ids[column] = id;
+    else if (row->lengths[column] < (size_t)feature->length_max)
+        row->lists[column][row->lengths[column]++] = id;
+    return FRESHET_SCORER_OK;
+}
+
+enum freshet_scorer_status freshet_row_set_integer(struct freshet_row *row, const char *name,
+                                                   int64_t value) {
+    char text[24];
+    snprintf(text, sizeof text, "%" PRId64, value);
+    return freshet_row_set_text(row, name, text);
+}
+
+enum freshet_scorer_status freshet_row_set_number(struct freshet_row *row, const char *name,
+                                                  double value) {
+    size_t column;
+    const struct spec_feature *feature = find(row, name, &column);
+    if (!feature || feature->kind != SPEC_NUMERIC)
+        return FRESHET_SCORER_INVALID;
+    row->numbers[column] = isfinite(value) ? (float)value : NAN;
+    return FRESHET_SCORER_OK;
+}
+
+enum freshet_scorer_status freshet_row_set_domain(struct freshet_row *row, const char *domain) {
+    if (strlen(domain) >= sizeof row->domain)
+        return FRESHET_SCORER_INVALID;
+    snprintf(row->domain, sizeof row->domain, "%s", domain);
+    return FRESHET_SCORER_OK;
+}
+
+enum freshet_scorer_status freshet_row_set_columns(struct freshet_row *row, const void *ids,
+                                                   const void *numbers, const void *lists,
+                                                   const char *domain, size_t domain_length) {
+    const unsigned char *at = lists;
+    freshet_row_reset(row);
+    memcpy(row->ids, ids, row->categorical * sizeof *row->ids);
+    memcpy(row->numbers, numbers, row->numeric * sizeof *row->numbers);
+    for (size_t i = 0, list = 0; i < row->spec->features.count; i++) {
+        const struct spec_feature *feature = spec_feature_at(row->spec, i);
+        uint32_t count;
+        if (feature->kind != SPEC_MULTI)
+            continue;
+        memcpy(&count, at, sizeof count);
+        if (count > (uint64_t)feature->length_max)
+            return FRESHET_SCORER_INVALID;
+        memcpy(row->lists[list], at + sizeof count, count * sizeof(uint64_t));
+        row->lengths[list++] = count;
+        at += sizeof count + count * sizeof(uint64_t);
+    }
+    if (domain_length >= sizeof row->domain)
+        domain_length = 0; // served as unknown, as in training
+    memcpy(row->domain, domain, domain_length);
+    row->domain[domain_length] = '\0';
+    return FRESHET_SCORER_OK;
+}
+
+static uint32_t domain_index(const struct copy *copy, const char *name) {
+    for (size_t i = 0; i < copy->domain_count; i++)
+        if (strcmp(copy->domains[i], name) == 0)
+            return (uint32_t)(i + 1);
+    return MINIBATCH_DOMAIN_UNKNOWN;
+}
+
+enum status row_append(const struct freshet_row *row, const struct copy *copy,
+                       struct minibatch *batch, struct error *err) {
+    size_t at = batch->rows;
+    for (size_t i = 0; i < row->categorical; i++)
+        batch->ids[i * batch->capacity + at] = row->ids[i];
+    for (size_t i = 0; i < row->numeric; i++)
+        batch->numbers[i * batch->capacity + at] =
+            isfinite(row->numbers[i]) ? row->numbers[i] : NAN;
+    for (size_t i = 0; i < row->multi; i++) {
+        enum status status = minibatch_list_append(batch, i, row->lists[i], row->lengths[i], err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    batch->domains[at] = domain_index(copy, row->domain);
+    batch->rows++;
+    return STATUS_OK;
+}
