@@ -18,9 +18,13 @@ struct minibatch {
     float *labels;        // [tasks][capacity]
     float *weights;       // [tasks][capacity]; 0 = the task is not settled on this row
 };
+// Makes room for `capacity` rows (lists grow on their own), empty. STATUS_EXHAUSTED.
 CHECKED enum status minibatch_init(struct minibatch *batch, const struct model_spec *spec,
                                    size_t capacity, struct error *err);
 void minibatch_deinit(struct minibatch *batch, const struct model_spec *spec);
-void minibatch_reset(struct minibatch *batch);
+void minibatch_reset(struct minibatch *batch); // rows 0; whoever adds rows writes all columns
+// Appends ids to list column f (counted from the first multi-valued field) of row batch->rows.
+CHECKED enum status minibatch_list_append(struct minibatch *batch, size_t f, const uint64_t *ids,
+                                          size_t count, struct error *err);
 
 #endif

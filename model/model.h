@@ -6,12 +6,8 @@
 
 #include "base/stream.h"
 #include "model/minibatch.h"
+#include "model/real.h"
 
-#ifdef FRESHET_REAL_DOUBLE // the build that tests hold against finite differences and references
-typedef double real;
-#else
-typedef float real;
-#endif
 
 struct model;
 
@@ -23,7 +19,7 @@ const struct model_spec *model_spec_of(const struct model *model);
 // Every named dense array that serving needs: weights, biases, default rows ("default.TABLE"), moving
 // moments, domain parameters. The one list of tensors: saving, publishing and loading go through it.
 struct model_tensor {
-    const char *name; // e.g. "expert.0.weight", "star.tower.1.2.domain.3.bias"
+    const char *name; // e.g. "trunk.0.weight", "tower.1.2.bias.domain.3": model/build.c lists them
     size_t rows, columns;
     real *data;       // [rows][columns]
 };
@@ -41,13 +37,17 @@ CHECKED enum status model_row_put(struct model *model, size_t table, uint64_t id
 bool model_row_get(const struct model *model, size_t table, uint64_t id, float *ret_values);
 bool model_row_remove(struct model *model, size_t table, uint64_t id);
 
+// Brings what is derived from tensors (fused weights of each domain, scales of the normalisation) up
+// to date: called by whoever wrote into tensors, before predicting again. Cheap without domains.
+void model_settle(struct model *model);
+
 // Scratch memory of one thread for up to rows_max rows a call; nothing is allocated while predicting.
 struct model_scratch;
 CHECKED enum status model_scratch_new(const struct model *model, size_t rows_max,
                                       struct model_scratch **ret_scratch, struct error *err);
 void model_scratch_free(struct model_scratch *scratch);
-// logits[task][row] for rows [first, first + rows) of the batch (rows <= rows_max), from moving
-// statistics. Missing rows read their table's default row. Any thread, model unchanged meanwhile.
+// logits[task * rows + i] for row first + i of the batch (rows <= rows_max), from moving statistics.
+// Missing rows read their table's default row. Any thread, model settled and unchanged meanwhile.
 void model_predict(const struct model *model, struct model_scratch *scratch,
                    const struct minibatch *batch, size_t first, size_t rows, real *logits);
 

@@ -17,10 +17,10 @@ struct model_settings {
     struct option_ints expert_layers; // widths, e.g. [128, 64]; the shared bottom's layers as well
     struct option_ints tower_layers;  // hidden widths of each task's tower, e.g. [32]
     int domains;                      // enum model_domains
-    int64_t domains_max;              // domains beyond are served as `unknown`
+    int64_t domains_max;              // domains beyond are served as `unknown`; parameters are kept for all
     bool star_towers, star_trunk;     // which layers are star layers under STAR
     bool auxiliary;                   // STAR's auxiliary network
-    struct option_ints auxiliary_layers;
+    struct option_ints auxiliary_layers; // its hidden widths
     int norm;                         // partitioned normalisation of the embedded input
     bool wide;                        // a linear part: one weight an id and task
     double unknown_share;             // of rows trained as domain `unknown`
@@ -28,6 +28,8 @@ struct model_settings {
     int64_t seed;
 };
 extern const struct option_table model_options;
+
+#define MODEL_TASKS_MAX 32
 
 struct model_field {
     const char *name;
@@ -42,6 +44,8 @@ struct model_spec {
     size_t task_count, table_count;
     struct model_settings settings;
 };
+// STATUS_INVALID naming what does not fit: no field or task, fields out of order, a table of two
+// dimensions, experts without layers, bounds of widths.
 CHECKED enum status model_spec_check(const struct model_spec *spec, struct error *err);
 
 #endif
