@@ -1,4 +1,5 @@
-// The trainer's state, shared by trainer.c (life, ticks, accounts), train.c (records) and save.c.
+// The trainer's state, shared by trainer.c (life, ticks, accounts), train.c (records), save.c
+// and gauges.c.
 // Private to them.
 #ifndef FRESHET_TRAINER_STATE_H
 #define FRESHET_TRAINER_STATE_H
@@ -32,7 +33,7 @@ enum final_drop {
     FINAL_DROPS
 };
 
-// Everything that is counted; all int64-sized so that saving walks it as one array.
+// Everything that is counted; all of 64 bits, so that saving walks it as one array.
 struct trainer_counts {
     uint64_t records, records_used, records_dropped[RECORD_DROPS];
     uint64_t predictions, predictions_waiting /* for final labels */, measured,
@@ -98,6 +99,9 @@ CHECKED enum status train_learn(struct trainer *trainer, struct error *err);
 // trainer.c: everything under "State", as new; and given back.
 CHECKED enum status trainer_begin(struct trainer *trainer, struct error *err);
 void trainer_end(struct trainer *trainer);
+
+// gauges.c: the stage's `committing`.
+enum status gauges_committing(void *state, struct error *err);
 
 // save.c
 void save_state(const struct trainer *trainer, struct buffer *into); // all but the learner

@@ -261,59 +261,6 @@ static enum status trainer_finish(void *state, struct stage_outputs *outputs, st
     return status == STATUS_OK ? trainer_publish(trainer, outputs, err) : status;
 }
 
-static void task_gauges(struct trainer *trainer, struct metrics *metrics, size_t task) {
-    const struct learner_report *last = &trainer->last_report;
-    char labels[1024] = "";
-    metrics_label(labels, sizeof labels, "task", spec_task_at(trainer->setup.spec, task)->name);
-    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_loss", labels,
-                           "Mean loss of the labelled rows of the last minibatch."),
-               last->loss[task]);
-    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_gradient_norm", labels,
-                           "Norm of the task's gradient on shared parameters, last minibatch."),
-               last->norm[task]);
-    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_gradient_cosine", labels,
-                           "Cosine of the task's shared gradient to the target task's."),
-               last->cosine[task]);
-    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_gradient_factor", labels,
-                           "Mean factor that balancing applied to the task's shared gradient."),
-               last->applied[task]);
-}
-
-static enum status trainer_committing(void *state, struct error *err) {
-    struct trainer *trainer = state;
-    struct metrics *metrics = trainer->setup.metrics;
-    (void)err;
-    if (metrics == NULL || !trainer->gauges_due)
-        return STATUS_OK;
-    trainer->gauges_due = false;
-    struct report report = trainer_report(trainer);
-    report_gauges(&report, metrics);
-    for (size_t task = 0; task < trainer->shape.task_count; task++)
-        task_gauges(trainer, metrics, task);
-    const struct trainer_counts *counts = &trainer->counts;
-    const struct {
-        const char *name, *help;
-        uint64_t value;
-    } totals[] = {
-        {"freshet_trainer_learnt_rows_total", "Rows learnt from.", counts->rows_learnt},
-        {"freshet_trainer_minibatches_total", "Steps of the learner.", counts->steps},
-        {"freshet_trainer_predictions_total", "Predictions, impressions x tasks.",
-         counts->predictions},
-        {"freshet_trainer_versions_total", "Versions emitted.", counts->version},
-        {"freshet_trainer_replaced_values_total", "Infinite numbers taken as missing.",
-         counts->values_replaced},
-        {"freshet_trainer_unknown_domains_total", "Examples of domains without an index.",
-         domains_refused(trainer->domains)},
-    };
-    for (size_t i = 0; i < sizeof totals / sizeof *totals; i++)
-        metric_set(metrics_get(metrics, METRIC_COUNTER, totals[i].name, "", totals[i].help),
-                   (double)totals[i].value);
-    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_pending_impressions", "",
-                           "Impressions whose predictions wait for final labels."),
-               (double)pending_count(trainer->pending));
-    return STATUS_OK;
-}
-
 static struct account account_of(const char *input, uint64_t read, uint64_t used,
                                  uint64_t in_flight, const char *const *reasons,
                                  const uint64_t *dropped, size_t reason_count) {
@@ -378,7 +325,7 @@ const struct stage_operations trainer_operations = {
     .tick = trainer_tick,
     .idle = trainer_idle,
     .finish = trainer_finish,
-    .committing = trainer_committing,
+    .committing = gauges_committing,
     .save = trainer_save,
     .load = trainer_load,
     .fingerprint = trainer_fingerprint,
