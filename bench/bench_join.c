@@ -2,12 +2,13 @@
 // bytes and 250 k clicks, window 60 s, lateness 10 s, 200 impressions a second of event time.
 //
 //   bench_join join   [IMPRESSIONS]             decoded events in, encoded examples out; no log
+//   bench_join fold   [IMPRESSIONS]             Avro records in, encoded examples out; no log
 //   bench_join memory [IMPRESSIONS]             Avro records under the runner, memory logs, one
 //   task bench_join kafka  BROKERS [IMPRESSIONS] [PARTITIONS]   the same from and to Kafka topics,
 //   journal
 //                                               and checkpoints on, one thread a partition
 //
-// The last two include decoding. Each prints one line; events are records read.
+// All but the first include decoding. Each prints one line; events are records read.
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "base/rng.h"
 #include "base/wire.h"
 #include "config/config.h"
+#include "ingest/decoder.h"
 #include "ingest/ingest.h"
 
 #define START_MS INT64_C(1650812741436)
@@ -271,6 +273,95 @@ static void run_join(struct bench *bench) {
     buffer_deinit(&sink.encoded);
 }
 
+// --- Decoding and the join.
+
+struct records {
+    struct buffer bytes;
+    size_t *ends; // [count]
+    uint32_t *inputs;
+    int64_t *times;
+    size_t count;
+};
+
+static void records_add(struct records *records, uint32_t input, const struct buffer *bytes,
+                        size_t i) {
+    buffer_append(&records->bytes, bytes->data, bytes->length);
+    records->ends[records->count] = records->bytes.length;
+    records->inputs[records->count] = input;
+    records->times[records->count++] = START_MS + (int64_t)i * 5;
+}
+
+static void records_make(struct records *records, const struct bench *bench) {
+    struct buffer bytes;
+    struct rng rng;
+    struct error err;
+    size_t most = bench->impressions * 2;
+    rng_init(&rng, 1);
+    buffer_init(&bytes);
+    memset(records, 0, sizeof(*records));
+    records->ends = memory_new(most, sizeof(*records->ends));
+    records->inputs = memory_new(most, sizeof(*records->inputs));
+    records->times = memory_new(most, sizeof(*records->times));
+    if (records->ends == NULL || records->inputs == NULL || records->times == NULL)
+        must(error_no_memory(&err, most, "records"), &err);
+    for (size_t i = 0; i < bench->impressions; i++) {
+        impression_put(&bytes, i);
+        records_add(records, IMPRESSIONS, &bytes, i);
+        if (i >= 2000 && i % 4 == 0) {
+            click_put(&bytes, clicked(i, &rng), i);
+            records_add(records, CLICKS, &bytes, i);
+        }
+    }
+    if (records->bytes.failed)
+        must(error_no_memory(&err, records->bytes.capacity, "records"), &err);
+    buffer_deinit(&bytes);
+}
+
+static enum status event_join(void *self, const struct event *event, struct error *err) {
+    return join_event(self, event, err);
+}
+
+static void run_fold(struct bench *bench) {
+    struct error err;
+    struct store *store = NULL;
+    struct join *join = NULL;
+    struct decoder *decoder = NULL;
+    struct records records;
+    struct decoder_result result;
+    struct sink_state sink = {.shape = example_shape_of(&bench->root.data)};
+    records_make(&records, bench);
+    must(store_open_memory(&store, &err), &err);
+    const struct join_setup setup = {.settings = &bench->root.ingest,
+                                     .spec = &bench->root.data,
+                                     .store = store,
+                                     .emit = encode_only,
+                                     .self = &sink};
+    must(join_new(&setup, &join, &err), &err);
+    must(decoder_new(&bench->root.ingest, &bench->root.data, &clock_system, &decoder, &err), &err);
+    double begin = seconds();
+    for (size_t i = 0, at = 0; i < records.count; at = records.ends[i++]) {
+        const struct log_record record = {.timestamp_ms = records.times[i],
+                                          .value = records.bytes.data + at,
+                                          .value_length = records.ends[i] - at};
+        memset(&result, 0, sizeof(result));
+        must(decoder_decode(decoder, records.inputs[i], &record, event_join, join, &result, &err),
+             &err);
+    }
+    must(join_finish(join, &err), &err);
+    double took = seconds() - begin;
+    printf("decode and join: %zu records of %.0f bytes, %llu examples, %.2f s, %.0f events/s\n",
+           records.count, (double)records.bytes.length / (double)records.count,
+           (unsigned long long)sink.examples, took, (double)records.count / took);
+    decoder_free(decoder);
+    join_free(join);
+    store_close(store);
+    buffer_deinit(&sink.encoded);
+    buffer_deinit(&records.bytes);
+    memory_free(records.ends);
+    memory_free(records.inputs);
+    memory_free(records.times);
+}
+
 // --- Under the runner.
 
 struct worker {
@@ -372,6 +463,9 @@ int main(int count, char **arguments) {
     if (strcmp(mode, "join") == 0) {
         bench.impressions = argument(count, arguments, 2, 1000000);
         run_join(&bench);
+    } else if (strcmp(mode, "fold") == 0) {
+        bench.impressions = argument(count, arguments, 2, 1000000);
+        run_fold(&bench);
     } else if (strcmp(mode, "memory") == 0) {
         bench.impressions = argument(count, arguments, 2, 1000000);
         must(log_open_memory(&bench.log, &err), &err);
@@ -390,7 +484,7 @@ int main(int count, char **arguments) {
         must(log_open_kafka(&options, &bench.log, &err), &err);
         run_runner(&bench, "Kafka");
     } else {
-        fprintf(stderr, "usage: bench_join join|memory|kafka [BROKERS] [IMPRESSIONS] ...\n");
+        fprintf(stderr, "usage: bench_join join|fold|memory|kafka [BROKERS] [IMPRESSIONS] ...\n");
         return 2;
     }
     log_close(bench.log);
