@@ -99,6 +99,9 @@ static enum status conf_fill(const struct kafka_log *log, rd_kafka_type_t type,
                                            // A broker takes batches up to 1048588 bytes unless told
                                            // otherwise; leave room for their head.
                                            "message.max.bytes", "1040000", NULL};
+    // A broker holds back the answer to a fetch that finds nothing, and there is one fetch at a
+    // time: a partition that is resumed meanwhile would wait for it, by default half a second.
+    static const char *const consumer[] = {"fetch.wait.max.ms", "50", NULL};
     enum status status = conf_put(conf, "bootstrap.servers", log->brokers, err);
     if (status == STATUS_OK)
         status = conf_put(conf, "client.id", log->client_id, err);
@@ -106,6 +109,8 @@ static enum status conf_fill(const struct kafka_log *log, rd_kafka_type_t type,
         status = conf_put(conf, common[i], common[i + 1], err);
     for (size_t i = 0; status == STATUS_OK && type == RD_KAFKA_PRODUCER && producer[i]; i += 2)
         status = conf_put(conf, producer[i], producer[i + 1], err);
+    for (size_t i = 0; status == STATUS_OK && type == RD_KAFKA_CONSUMER && consumer[i]; i += 2)
+        status = conf_put(conf, consumer[i], consumer[i + 1], err);
     for (size_t i = 0; status == STATUS_OK && log->properties && log->properties[i]; i++)
         status = conf_put_property(conf, log->properties[i], err);
     for (size_t i = 0; status == STATUS_OK && forced[i]; i += 2)

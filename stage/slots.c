@@ -172,7 +172,7 @@ enum status slots_push(struct runner *runner, const struct log_batch *batch, str
 }
 
 enum status slots_pace(struct runner *runner, const uint64_t *needed, struct error *err) {
-    size_t most = (size_t)runner->setup.settings.batch_records;
+    size_t most = (size_t)runner->setup.settings.batch_records * SLOT_QUEUE_BATCHES_MAX;
     for (uint32_t i = 0; i < runner->setup.input_count; i++) {
         struct slot *slot = &runner->slots[i];
         bool over = slot->count >= most || slot->bytes >= SLOT_QUEUE_BYTES_MAX;
