@@ -4,19 +4,19 @@
 
 #include "model/spec.h"
 
-#define MINIBATCH_DOMAIN_UNKNOWN 0 // domain indices of the model: 0 = unknown, 1.. = first seen first
+#define MINIBATCH_DOMAIN_UNKNOWN 0 // domain indices: 0 = unknown, 1.. = first seen first
 
 struct minibatch {
     size_t rows, capacity;
-    uint64_t *ids;        // [categorical][capacity]; 0 = missing
+    uint64_t *ids; // [categorical][capacity]; 0 = missing
     // Multi-valued field f, row r: list_ids[list_begin[f][r] .. list_begin[f][r + 1])
-    uint32_t *list_begin; // [multi][capacity + 1]
-    uint64_t **list_ids;  // [multi] growing arrays
+    uint32_t *list_begin;  // [multi][capacity + 1]
+    uint64_t **list_ids;   // [multi] growing arrays
     size_t *list_capacity; // [multi]
-    float *numbers;       // [numeric][capacity]; NaN = missing
-    uint32_t *domains;    // [capacity]
-    float *labels;        // [tasks][capacity]
-    float *weights;       // [tasks][capacity]; 0 = the task is not settled on this row
+    float *numbers;        // [numeric][capacity]; NaN = missing
+    uint32_t *domains;     // [capacity]
+    float *labels;         // [tasks][capacity]
+    float *weights;        // [tasks][capacity]; 0 = the task is not settled on this row
 };
 // Makes room for `capacity` rows (lists grow on their own), empty. STATUS_EXHAUSTED.
 CHECKED enum status minibatch_init(struct minibatch *batch, const struct model_spec *spec,

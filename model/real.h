@@ -1,7 +1,7 @@
 // The number type of the model, and the one place that names its functions.
 //
-// The same sources are compiled twice: float for use, double for the tests that hold formulas against
-// finite differences and against an independent reference.
+// The same sources are compiled twice: float for use, double for the tests that hold formulas
+// against finite differences and against an independent reference.
 #ifndef FRESHET_MODEL_REAL_H
 #define FRESHET_MODEL_REAL_H
 

@@ -1,5 +1,5 @@
-// The model's shape: fields, tables, tasks, sharing, domains. Plain data, made by the trainer from the
-// configuration or by the scorer from a manifest; model/ itself reads neither.
+// The model's shape: fields, tables, tasks, sharing, domains. Plain data, made by the trainer from
+// the configuration or by the scorer from a manifest; model/ itself reads neither.
 #ifndef FRESHET_MODEL_SPEC_H
 #define FRESHET_MODEL_SPEC_H
 
@@ -17,14 +17,14 @@ struct model_settings {
     struct option_ints expert_layers; // widths, e.g. [128, 64]; the shared bottom's layers as well
     struct option_ints tower_layers;  // hidden widths of each task's tower, e.g. [32]
     int domains;                      // enum model_domains
-    int64_t domains_max;              // domains beyond are served as `unknown`; parameters are kept for all
-    bool star_towers, star_trunk;     // which layers are star layers under STAR
-    bool auxiliary;                   // STAR's auxiliary network
+    int64_t domains_max; // domains beyond are served as `unknown`; parameters are kept for all
+    bool star_towers, star_trunk;        // which layers are star layers under STAR
+    bool auxiliary;                      // STAR's auxiliary network
     struct option_ints auxiliary_layers; // its hidden widths
-    int norm;                         // partitioned normalisation of the embedded input
-    bool wide;                        // a linear part: one weight an id and task
-    double unknown_share;             // of rows trained as domain `unknown`
-    double embedding_init;            // standard deviation of a new row's values
+    int norm;                            // partitioned normalisation of the embedded input
+    bool wide;                           // a linear part: one weight an id and task
+    double unknown_share;                // of rows trained as domain `unknown`
+    double embedding_init;               // standard deviation of a new row's values
     int64_t seed;
 };
 extern const struct option_table model_options;
@@ -33,9 +33,9 @@ extern const struct option_table model_options;
 
 struct model_field {
     const char *name;
-    uint32_t table;     // fields of one vocabulary share a table
+    uint32_t table; // fields of one vocabulary share a table
     uint32_t dimension;
-    bool multi;         // mean-pooled list
+    bool multi; // mean-pooled list
 };
 struct model_spec {
     const struct model_field *fields; // categorical ones first, then multi-valued

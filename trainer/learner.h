@@ -2,7 +2,8 @@
 //
 // A minibatch is cut into a fixed number of lanes, part of the model's identity; worker threads take
 // lanes; every reduction runs over fixed blocks in a fixed order. So results never depend on the number
-// of threads. Prediction is cut into blocks of `lane_rows` rows the same way.
+// of threads. Prediction is cut into blocks of a lane's rows the same way, so it gives the very logits
+// that training on the same batch would start from. One owner thread; workers are the learner's own.
 #ifndef FRESHET_TRAINER_LEARNER_H
 #define FRESHET_TRAINER_LEARNER_H
 
@@ -23,18 +24,21 @@ struct learner_settings {
     double accumulator_init;
     int row_optimiser;
     double row_learning_rate;
-    double gradient_clip;     // on the norm of a row's or tensor's gradient; 0 = off
+    double gradient_clip;     // on the norm of a row's or tensor's gradient; infinite = off
     int balance;
     int strategy;             // MetaBalance
     const char *target_task;  // MetaBalance; required there
     double relax;             // MetaBalance's r
     double beta;              // MetaBalance's beta
-    double balance_limit;     // ||G'_aux|| <= limit * m_target
+    double balance_limit;     // ||G'_aux|| <= limit * m_target; infinite = off
 };
 extern const struct option_table learner_options;
 
 struct learner;
 
+// task_weights: factors of the losses, >= 0. target_task: index of settings->target_task (used under
+// MetaBalance only). Borrows nothing. STATUS_INVALID: the spec does not hold together, lanes do not
+// divide batch_rows, MetaBalance with one task or without a target, a value out of range.
 CHECKED enum status learner_new(const struct model_spec *spec,
                                 const struct learner_settings *settings,
                                 const double *task_weights /* [tasks] */, size_t target_task,
@@ -47,19 +51,21 @@ CHECKED enum status learner_predict(struct learner *learner, const struct miniba
                                     float *logits, struct error *err);
 
 struct learner_report {
-    double loss[32];        // mean weighted loss a task over its labelled rows, 0 without any
-    uint64_t labelled[32];
-    double norm[32];        // of the shared gradients, a task
-    double cosine[32];      // to the target's
-    double applied[32];     // mean factor that balancing applied
-    uint64_t skipped_rows;  // rows dropped for a NaN or infinite loss or gradient
+    double loss[MODEL_TASKS_MAX];       // sum of weight x logloss / labelled rows, 0 without any
+    uint64_t labelled[MODEL_TASKS_MAX]; // rows with a weight other than 0, skipped ones left out
+    double norm[MODEL_TASKS_MAX];       // MetaBalance: of the shared gradients, a task
+    double cosine[MODEL_TASKS_MAX];     // MetaBalance: to the target's
+    double applied[MODEL_TASKS_MAX];    // mean factor of balancing over blocks; 1 otherwise
+    uint64_t skipped_rows;    // rows dropped for a NaN or infinite label, weight or logit
+    uint64_t skipped_updates; // tensors and table rows that kept still: their gradient overflowed
 };
-// One step on all rows of the batch: forward, K backward passes, balance, update. event_time_ms decays
-// accumulators where set.
+// One step on all rows of the batch (at most batch_rows; 0 rows change nothing): forward, a backward
+// pass for each task (one for all where fixed weights allow), balance, update. STATUS_INVALID: too many
+// rows; STATUS_EXHAUSTED: memory is out, and the learner is then good for nothing but learner_free.
 CHECKED enum status learner_step(struct learner *learner, const struct minibatch *batch,
                                  struct learner_report *ret_report, struct error *err);
 
-// What changed since the last learner_changes_clear, in a fixed order (tables, then slots in order of
+// Rows are given as model_table_width values each. What changed since the last learner_changes_clear, in a fixed order (tables, then slots in order of
 // first touch). Tensors: those stepped.
 CHECKED enum status learner_each_changed_row(
     struct learner *learner,
@@ -73,7 +79,8 @@ CHECKED enum status learner_each_row_in_slice(
 bool learner_tensor_changed(const struct learner *learner, size_t tensor);
 void learner_changes_clear(struct learner *learner);
 
-// A new domain takes over `unknown`'s parameters (copied) the first time it is seen.
+// A new domain takes over `unknown`'s parameters (copied) the first time it is seen; nothing happens
+// for one that has them already. STATUS_INVALID beyond domains_max; no effect without domains.
 CHECKED enum status learner_domain_add(struct learner *learner, uint32_t domain, struct error *err);
 
 // Everything: tensors, rows, optimiser state, balancer state, counters, pending change marks. Equal
@@ -82,6 +89,7 @@ CHECKED enum status learner_save(const struct learner *learner, const struct sin
                                  struct error *err);
 CHECKED enum status learner_load(struct learner *learner, const struct source *source,
                                  struct error *err); // STATUS_CORRUPT, STATUS_CHANGED (other spec)
-uint64_t learner_fingerprint(const struct learner *learner); // of tensors, rows and optimiser state
+// After a failed load the learner is good for nothing but learner_free or another load.
+uint64_t learner_fingerprint(const struct learner *learner); // of all saved state but change marks
 
 #endif

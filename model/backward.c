@@ -1,0 +1,178 @@
+// A backward pass of a lane: slopes of every plane, from the logits to the embedded input.
+//
+// For one task or for several at once. Slopes are derivatives of the summed loss of the rows; the
+// scale of dense gradients is applied where they are formed (gradient.c), that of rows is 1.
+#include "model/blas.h"
+#include "model/network.h"
+#include "model/vector.h"
+
+#include <string.h>
+
+struct backward {
+    const struct model *model;
+    struct activations *act;
+    const struct lane *lane;
+    size_t pass;
+};
+
+static void layer_rows(const struct backward *back, const struct layer *layer, size_t first,
+                       size_t rows, size_t domain, bool accumulate) {
+    const struct model *model = back->model;
+    size_t in_columns = model->planes[layer->in_plane].columns;
+    size_t out_columns = model->planes[layer->out_plane].columns;
+    real *in = activations_slope(back->act, model, back->pass, layer->in_plane) +
+               first * in_columns + layer->in_offset;
+    const real *out = activations_slope(back->act, model, back->pass, layer->out_plane) +
+                      first * out_columns + layer->out_offset;
+    const real *weight = network_weight(model, layer->weight, domain) + layer->weight_offset;
+    if (layer->out == 1) {
+        vector_rows_outer(out, out_columns, rows, weight, layer->in, accumulate, in, in_columns);
+        return;
+    }
+    blas_product(rows, layer->in, layer->out, (real)1, (struct blas_operand){out, out_columns, 0},
+                 (struct blas_operand){weight, model->tensors[layer->weight].columns, 1},
+                 accumulate ? (real)1 : (real)0, in, in_columns);
+}
+
+// Slopes of a layer's input from those of its output.
+static void layer_back(const struct backward *back, const struct layer *layer, bool accumulate) {
+    if (!back->model->traits[layer->weight].fused) {
+        layer_rows(back, layer, back->lane->first, back->lane->rows, 0, accumulate);
+        return;
+    }
+    for (size_t s = 0; s < back->lane->segment_count; s++) {
+        const struct segment *segment = &back->lane->segments[s];
+        layer_rows(back, layer, segment->first, segment->rows, segment->domain, accumulate);
+    }
+}
+
+static void plane_mask(const struct backward *back, size_t plane) {
+    const struct plane *shape = &back->model->planes[plane];
+    size_t offset = back->lane->first * shape->columns;
+    vector_mask(activations_slope(back->act, back->model, back->pass, plane) + offset,
+                shape->columns, back->act->values[plane] + offset, shape->columns, back->lane->rows,
+                shape->relu);
+}
+
+static void plane_clear(const struct backward *back, size_t plane, size_t column, size_t count) {
+    size_t columns = back->model->planes[plane].columns;
+    real *slope = activations_slope(back->act, back->model, back->pass, plane);
+    for (size_t p = back->lane->first; p < back->lane->first + back->lane->rows; p++)
+        memset(slope + p * columns + column, 0, count * sizeof *slope);
+}
+
+// accumulate: another task of this pass has put slopes on the tower's input before.
+static void tower_back(const struct backward *back, size_t task, bool accumulate) {
+    const struct model *model = back->model;
+    size_t begin = model->tower_begin[task];
+    for (size_t l = model->tower_begin[task + 1]; l-- > begin;) {
+        layer_back(back, &model->layers[l], l == begin && accumulate);
+        if (l > begin)
+            plane_mask(back, model->layers[l].in_plane);
+    }
+}
+
+static void auxiliary_back(const struct backward *back, size_t task, size_t task_end,
+                           const bool *active) {
+    const struct model *model = back->model;
+    size_t begin = model->tower_begin[model->spec.task_count];
+    if (begin == model->auxiliary_end)
+        return;
+    size_t hidden_end = model->auxiliary_end - model->spec.task_count;
+    bool accumulate = false;
+    for (size_t k = task; k < task_end; k++) {
+        if (!active[k])
+            continue;
+        layer_back(back, &model->layers[hidden_end + k], accumulate);
+        accumulate = true;
+    }
+    for (size_t l = hidden_end; l-- > begin;) {
+        plane_mask(back, model->layers[l].out_plane);
+        layer_back(back, &model->layers[l], false);
+    }
+}
+
+// dz_i = g_i (dg_i - sum_j g_j dg_j), in place of dg.
+static void softmax_back(const real *gate, real *slope, size_t count) {
+    real sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += gate[i] * slope[i];
+    for (size_t i = 0; i < count; i++)
+        slope[i] = gate[i] * (slope[i] - sum);
+}
+
+static void mix_back(const struct backward *back, size_t task, size_t task_end,
+                     const bool *active) {
+    const struct model *model = back->model;
+    size_t first = back->lane->first, rows = back->lane->rows, n = model->experts;
+    size_t columns = model->planes[model->first_plane].columns;
+    size_t expert_columns = model->planes[model->last_plane].columns;
+    plane_clear(back, model->first_plane, model->gate_offset, model->gates * n);
+    plane_clear(back, model->last_plane, 0, n * model->expert_width);
+    const real *gates =
+        back->act->values[model->first_plane] + first * columns + model->gate_offset;
+    real *gate_slopes = activations_slope(back->act, model, back->pass, model->first_plane) +
+                        first * columns + model->gate_offset;
+    for (size_t g = 0; g < model->gates; g++) {
+        size_t owner = model->planes[model->mix_plane[g]].task;
+        if (owner != NETWORK_NONE && (owner < task || owner >= task_end || !active[owner]))
+            continue;
+        vector_unmix(back->act->values[model->last_plane] + first * expert_columns, expert_columns,
+                     gates + g * n, columns, n, model->expert_width, rows,
+                     activations_slope(back->act, model, back->pass, model->mix_plane[g]) +
+                         first * model->expert_width,
+                     model->expert_width,
+                     activations_slope(back->act, model, back->pass, model->last_plane) +
+                         first * expert_columns,
+                     expert_columns, gate_slopes + g * n, columns);
+        for (size_t r = 0; r < rows; r++)
+            softmax_back(gates + r * columns + g * n, gate_slopes + r * columns + g * n, n);
+    }
+}
+
+static void norm_back(const struct backward *back) {
+    const struct model *model = back->model;
+    if (!back->act->raw)
+        return;
+    const real *slope = activations_slope(back->act, model, back->pass, 0);
+    real *raw = back->act->raw_slopes[back->pass];
+    for (size_t s = 0; s < back->lane->segment_count; s++) {
+        const struct segment *segment = &back->lane->segments[s];
+        const real *scale = network_norm(model, segment->domain, NORM_SCALE);
+        for (size_t p = segment->first; p < segment->first + segment->rows; p++)
+            vector_multiply(raw + p * model->embedded, slope + p * model->columns, scale,
+                            model->embedded);
+    }
+}
+
+void network_backward(const struct model *model, struct activations *act, const struct lane *lane,
+                      size_t pass, size_t task, size_t task_end, const bool *active) {
+    struct backward back = {model, act, lane, pass};
+    bool accumulate = false;
+    for (size_t k = task; k < task_end; k++) {
+        if (!active[k])
+            continue;
+        bool shared = model->planes[model->mix_plane[k]].task == NETWORK_NONE;
+        tower_back(&back, k, shared && accumulate);
+        accumulate = true;
+    }
+    auxiliary_back(&back, task, task_end, active);
+    if (model->gates)
+        mix_back(&back, task, task_end, active);
+    bool input_begun = model->auxiliary_end > model->tower_begin[model->spec.task_count];
+    for (size_t l = model->trunk_end; l-- > 0;) {
+        const struct layer *layer = &model->layers[l];
+        if (layer->out_offset + layer->out == model->planes[layer->out_plane].columns)
+            plane_mask(&back, layer->out_plane); // before the last of a plane's layers, met first
+        layer_back(&back, layer, layer->in_plane == 0 && input_begun);
+    }
+    norm_back(&back);
+}
+
+void network_drop_row(const struct model *model, struct activations *act, size_t position) {
+    for (size_t plane = 0; plane < model->plane_count; plane++)
+        memset(act->values[plane] + position * model->planes[plane].columns, 0,
+               model->planes[plane].columns * sizeof(real));
+    if (act->raw)
+        memset(act->raw + position * model->embedded, 0, model->embedded * sizeof(real));
+}

@@ -1,0 +1,350 @@
+// Makes tensors, planes and layers from the spec. The list of tensors, in order:
+//
+//   trunk.L.weight        first layer [features][experts x width + gates x experts]: experts side
+//   by
+//                         side, then gates; further layers [experts x in][out], experts stacked
+//   trunk.L.bias          [1][experts x width], then [experts][out]; gates have none
+//   tower.K.L.weight/bias task K; the last layer has one output, whose bias is the task's intercept
+//   auxiliary.L.weight/bias, auxiliary.task.K.weight
+//   norm.gamma, norm.beta, norm.moments, numeric.moments, default.T
+//   NAME.domain.P         a domain's own part of any of them; domain.P.embedding
+#include "model/network.h"
+
+#include <string.h>
+
+static size_t tensor_add(struct model *model, const char *name, size_t rows, size_t columns,
+                         struct tensor_traits traits) {
+    size_t at = model->tensor_count;
+    if (at < model->tensor_capacity) {
+        model->tensors[at] = (struct model_tensor){
+            .name = arena_copy_string(&model->run, name, strlen(name)),
+            .rows = rows,
+            .columns = columns,
+            .data =
+                traits.role == TENSOR_DEFAULT_ROW ? NULL : memory_new(rows * columns, sizeof(real)),
+        };
+        traits.offset = model->weight_elements;
+        if (traits.role == TENSOR_WEIGHT)
+            model->weight_elements += (rows * columns + 15) / 16 * 16;
+        model->traits[at] = traits;
+    }
+    model->tensor_count++;
+    return at;
+}
+
+static size_t weight_add(struct model *model, const char *name, size_t rows, size_t columns,
+                         size_t task) {
+    return tensor_add(model, name, rows, columns,
+                      (struct tensor_traits){.role = TENSOR_WEIGHT,
+                                             .task = task,
+                                             .shared_columns = task == NETWORK_NONE ? columns : 0,
+                                             .domain = NETWORK_NONE,
+                                             .star = NETWORK_NONE});
+}
+
+// Each domain's own tensor beside tensor `shared`; returns the first.
+static size_t domains_add(struct model *model, size_t shared) {
+    size_t first = model->tensor_count;
+    for (size_t p = 0; p < model->domain_count; p++) {
+        if (shared >= model->tensor_capacity) { // counting only
+            model->tensor_count++;
+            continue;
+        }
+        char name[128];
+        struct model_tensor like = model->tensors[shared];
+        struct tensor_traits traits = model->traits[shared];
+        traits.domain = p;
+        int length = snprintf(name, sizeof name, "%s.domain.%zu", like.name ? like.name : "", p);
+        REQUIRE(length > 0 && (size_t)length < sizeof name);
+        tensor_add(model, name, like.rows, like.columns, traits);
+    }
+    return first;
+}
+
+static void star_add(struct model *model, size_t tensor, bool additive) {
+    size_t first = domains_add(model, tensor);
+    if (tensor < model->tensor_capacity) {
+        model->traits[tensor].star = first;
+        model->traits[tensor].additive = additive;
+    }
+}
+
+static size_t plane_add(struct model *model, size_t columns, size_t task, size_t relu) {
+    model->planes[model->plane_count] =
+        (struct plane){.columns = columns, .task = task, .relu = relu};
+    return model->plane_count++;
+}
+
+static void layer_add(struct model *model, struct layer layer) {
+    model->layers[model->layer_count++] = layer;
+}
+
+PRINTF_LIKE(5, 6)
+static size_t named(struct model *model, size_t rows, size_t columns, size_t task,
+                    const char *format, ...) {
+    char name[128];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(name, sizeof name, format, arguments);
+    va_end(arguments);
+    REQUIRE(length > 0 && (size_t)length < sizeof name);
+    return weight_add(model, name, rows, columns, task);
+}
+
+static void build_trunk(struct model *model) {
+    const struct model_settings *settings = &model->spec.settings;
+    bool star = settings->domains == MODEL_DOMAINS_STAR && settings->star_trunk;
+    size_t n = model->experts, width = (size_t)settings->expert_layers.items[0];
+    size_t gates = model->gates * n, in = model->features;
+    model->gate_offset = n * width;
+    model->first_plane = plane_add(model, n * width + gates, NETWORK_NONE, n * width);
+    size_t plane = model->first_plane;
+    size_t weight = weight_add(model, "trunk.0.weight", in, n * width + gates, NETWORK_NONE);
+    size_t bias = weight_add(model, "trunk.0.bias", 1, n * width, NETWORK_NONE);
+    if (settings->sharing == MODEL_MMOE && weight < model->tensor_capacity)
+        model->traits[weight].shared_columns = n * width; // a task's gate is the task's own
+    layer_add(model, (struct layer){.in = in,
+                                    .out_plane = plane,
+                                    .out = n * width + gates,
+                                    .weight = weight,
+                                    .bias = bias,
+                                    .bias_columns = n * width,
+                                    .relu = n * width,
+                                    .task = NETWORK_NONE});
+    if (star) {
+        star_add(model, weight, false);
+        star_add(model, bias, true);
+    }
+    for (size_t l = 1; l < settings->expert_layers.count; l++) {
+        size_t out = (size_t)settings->expert_layers.items[l], in_plane = plane;
+        plane = plane_add(model, n * out, NETWORK_NONE, n * out);
+        weight = named(model, n * width, out, NETWORK_NONE, "trunk.%zu.weight", l);
+        bias = named(model, n, out, NETWORK_NONE, "trunk.%zu.bias", l);
+        for (size_t e = 0; e < n; e++)
+            layer_add(model, (struct layer){.in_plane = in_plane,
+                                            .in_offset = e * width,
+                                            .in = width,
+                                            .out_plane = plane,
+                                            .out_offset = e * out,
+                                            .out = out,
+                                            .weight = weight,
+                                            .weight_offset = e * width * out,
+                                            .bias = bias,
+                                            .bias_offset = e * out,
+                                            .bias_columns = out,
+                                            .relu = out,
+                                            .task = NETWORK_NONE});
+        if (star) {
+            star_add(model, weight, false);
+            star_add(model, bias, true);
+        }
+        width = out;
+    }
+    model->last_plane = plane;
+    model->expert_width = width;
+    model->trunk_end = model->layer_count;
+    for (size_t g = 0; g < model->gates; g++) {
+        size_t task = settings->sharing == MODEL_MMOE ? g : NETWORK_NONE;
+        model->mix_plane[g] = plane_add(model, width, task, 0);
+    }
+    for (size_t k = model->gates; k < model->spec.task_count; k++)
+        model->mix_plane[k] = model->gates ? model->mix_plane[0] : model->last_plane;
+}
+
+static void build_tower(struct model *model, size_t task) {
+    const struct model_settings *settings = &model->spec.settings;
+    bool star = settings->domains == MODEL_DOMAINS_STAR && settings->star_towers;
+    size_t plane = model->mix_plane[task], in = model->expert_width;
+    for (size_t l = 0; l <= settings->tower_layers.count; l++) {
+        bool last = l == settings->tower_layers.count;
+        size_t out = last ? 1 : (size_t)settings->tower_layers.items[l];
+        size_t out_plane = last ? model->logit_plane : plane_add(model, out, task, out);
+        size_t weight = named(model, in, out, task, "tower.%zu.%zu.weight", task, l);
+        size_t bias = named(model, 1, out, task, "tower.%zu.%zu.bias", task, l);
+        layer_add(model, (struct layer){.in_plane = plane,
+                                        .in = in,
+                                        .out_plane = out_plane,
+                                        .out_offset = last ? task : 0,
+                                        .out = out,
+                                        .weight = weight,
+                                        .bias = bias,
+                                        .bias_columns = out,
+                                        .relu = last ? 0 : out,
+                                        .task = task});
+        if (star) {
+            star_add(model, weight, false);
+            star_add(model, bias, true);
+        }
+        plane = out_plane;
+        in = out;
+    }
+}
+
+static void build_auxiliary(struct model *model) {
+    const struct model_settings *settings = &model->spec.settings;
+    if (model->columns == model->features)
+        return;
+    size_t plane = 0, in = model->columns;
+    for (size_t l = 0; l < settings->auxiliary_layers.count; l++) {
+        size_t out = (size_t)settings->auxiliary_layers.items[l];
+        size_t out_plane = plane_add(model, out, NETWORK_NONE, out);
+        size_t weight = named(model, in, out, NETWORK_NONE, "auxiliary.%zu.weight", l);
+        size_t bias = named(model, 1, out, NETWORK_NONE, "auxiliary.%zu.bias", l);
+        layer_add(model, (struct layer){.in_plane = plane,
+                                        .in = in,
+                                        .out_plane = out_plane,
+                                        .out = out,
+                                        .weight = weight,
+                                        .bias = bias,
+                                        .bias_columns = out,
+                                        .relu = out,
+                                        .task = NETWORK_NONE});
+        plane = out_plane;
+        in = out;
+    }
+    for (size_t k = 0; k < model->spec.task_count; k++)
+        layer_add(model,
+                  (struct layer){.in_plane = plane,
+                                 .in = in,
+                                 .out_plane = model->logit_plane,
+                                 .out_offset = k,
+                                 .out = 1,
+                                 .weight = named(model, in, 1, k, "auxiliary.task.%zu.weight", k),
+                                 .bias = NETWORK_NONE,
+                                 .task = k});
+    for (size_t p = 0; p < model->domain_count; p++) {
+        size_t at =
+            named(model, 1, NETWORK_DOMAIN_DIMENSION, NETWORK_NONE, "domain.%zu.embedding", p);
+        if (p == 0)
+            model->domain_embedding = at;
+        if (at < model->tensor_capacity)
+            model->traits[at].domain = p;
+    }
+}
+
+static size_t moments_add(struct model *model, const char *name, size_t columns) {
+    return tensor_add(model, name, 3, columns,
+                      (struct tensor_traits){.role = TENSOR_MOMENTS,
+                                             .task = NETWORK_NONE,
+                                             .domain = NETWORK_NONE,
+                                             .star = NETWORK_NONE});
+}
+
+static void build_statistics(struct model *model) {
+    bool partitioned = model->spec.settings.domains == MODEL_DOMAINS_STAR;
+    if (model->spec.settings.norm == MODEL_NORM_MOVING && model->embedded) {
+        model->norm_gamma = weight_add(model, "norm.gamma", 1, model->embedded, NETWORK_NONE);
+        model->norm_beta = weight_add(model, "norm.beta", 1, model->embedded, NETWORK_NONE);
+        model->norm_moments = moments_add(model, "norm.moments", model->embedded);
+        if (partitioned) {
+            star_add(model, model->norm_gamma, false);
+            star_add(model, model->norm_beta, true);
+            model->norm_domain_moments = domains_add(model, model->norm_moments);
+        }
+    }
+    if (model->spec.numeric_count)
+        model->numeric_moments = moments_add(model, "numeric.moments", model->spec.numeric_count);
+    model->default_row = model->tensor_count;
+    for (size_t t = 0; t < model->spec.table_count; t++) {
+        char name[32];
+        int length = snprintf(name, sizeof name, "default.%zu", t);
+        REQUIRE(length > 0);
+        tensor_add(model, name, 1, model->table_dimension[t] + model->wide,
+                   (struct tensor_traits){.role = TENSOR_DEFAULT_ROW,
+                                          .task = NETWORK_NONE,
+                                          .domain = NETWORK_NONE,
+                                          .star = NETWORK_NONE});
+    }
+}
+
+static void build_all(struct model *model) {
+    model->plane_count = model->layer_count = model->tensor_count = model->weight_elements = 0;
+    plane_add(model, model->columns, NETWORK_NONE, 0);
+    model->logit_plane = plane_add(model, model->spec.task_count, 0, 0);
+    build_trunk(model);
+    for (size_t k = 0; k < model->spec.task_count; k++) {
+        model->tower_begin[k] = model->layer_count;
+        build_tower(model, k);
+    }
+    model->tower_begin[model->spec.task_count] = model->layer_count;
+    build_auxiliary(model);
+    model->auxiliary_end = model->layer_count;
+    build_statistics(model);
+}
+
+static bool inputs_lay_out(struct model *model) {
+    const struct model_spec *spec = &model->spec;
+    model->field_offset = arena_get(&model->run, spec->field_count + 1, sizeof(size_t));
+    model->table_dimension = arena_get(&model->run, spec->table_count + 1, sizeof(size_t));
+    if (!model->field_offset || !model->table_dimension)
+        return false;
+    for (size_t f = 0; f < spec->field_count; f++) {
+        model->field_offset[f] = model->embedded;
+        model->embedded += spec->fields[f].dimension;
+        model->table_dimension[spec->fields[f].table] = spec->fields[f].dimension;
+    }
+    bool star = spec->settings.domains == MODEL_DOMAINS_STAR;
+    model->wide = spec->settings.wide ? spec->task_count : 0;
+    model->domain_count = star ? (size_t)spec->settings.domains_max + 1 : 1;
+    model->features = model->embedded + 2 * spec->numeric_count;
+    model->columns =
+        model->features + (star && spec->settings.auxiliary ? NETWORK_DOMAIN_DIMENSION : 0);
+    return true;
+}
+
+static bool derived_get(struct model *model) {
+    bool made = true;
+    for (size_t i = 0; i < model->tensor_count; i++) {
+        struct tensor_traits *traits = &model->traits[i];
+        made = made && model->tensors[i].name &&
+               (model->tensors[i].data || traits->role == TENSOR_DEFAULT_ROW);
+        if (traits->star == NETWORK_NONE || traits->domain != NETWORK_NONE)
+            continue;
+        if (i == model->norm_gamma || i == model->norm_beta)
+            continue;
+        traits->fused = arena_get(&model->run, model->domain_count, sizeof *traits->fused);
+        for (size_t p = 0; traits->fused && p < model->domain_count; p++) {
+            traits->fused[p] =
+                memory_new(model->tensors[i].rows * model->tensors[i].columns, sizeof(real));
+            made = made && traits->fused[p];
+        }
+        made = made && traits->fused;
+    }
+    model->settled = arena_get(&model->run, model->domain_count, sizeof *model->settled);
+    model->numeric_scale = arena_get(&model->run, model->spec.numeric_count + 1, sizeof(real));
+    if (model->norm_gamma != NETWORK_NONE)
+        model->norm_scale =
+            memory_new(model->domain_count * NORM_PARTS * model->embedded, sizeof(real));
+    return made && model->settled && model->numeric_scale &&
+           (model->norm_gamma == NETWORK_NONE || model->norm_scale);
+}
+
+enum status network_build(struct model *model, struct error *err) {
+    const struct model_settings *settings = &model->spec.settings;
+    size_t tasks = model->spec.task_count;
+    model->experts = settings->sharing == MODEL_SHARED_BOTTOM ? 1 : (size_t)settings->experts;
+    model->gates = settings->sharing == MODEL_MMOE ? tasks : settings->sharing == MODEL_OMOE;
+    model->numeric_moments = model->norm_gamma = model->norm_beta = NETWORK_NONE;
+    model->norm_moments = model->norm_domain_moments = model->domain_embedding = NETWORK_NONE;
+    size_t planes = 2 + settings->expert_layers.count + tasks * (1 + settings->tower_layers.count) +
+                    settings->auxiliary_layers.count;
+    size_t layers = model->experts * settings->expert_layers.count +
+                    tasks * (2 + settings->tower_layers.count) + settings->auxiliary_layers.count;
+    model->planes = arena_get(&model->run, planes, sizeof *model->planes);
+    model->layers = arena_get(&model->run, layers, sizeof *model->layers);
+    model->tower_begin = arena_get(&model->run, tasks + 1, sizeof(size_t));
+    model->mix_plane = arena_get(&model->run, tasks, sizeof(size_t));
+    if (!inputs_lay_out(model) || !model->planes || !model->layers || !model->tower_begin ||
+        !model->mix_plane)
+        return error_no_memory(err, layers * sizeof *model->layers, "a model");
+    build_all(model); // counts the tensors
+    model->tensors = arena_get(&model->run, model->tensor_count, sizeof *model->tensors);
+    model->traits = arena_get(&model->run, model->tensor_count, sizeof *model->traits);
+    if (!model->tensors || !model->traits)
+        return error_no_memory(err, model->tensor_count * sizeof *model->tensors, "a model");
+    model->tensor_capacity = model->tensor_count;
+    build_all(model);
+    if (!derived_get(model))
+        return error_no_memory(err, model->weight_elements * sizeof(real), "a model's tensors");
+    return STATUS_OK;
+}

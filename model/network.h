@@ -1,0 +1,189 @@
+// The model's inside, shared by model/ and the learner: tensors and their traits, planes, layers.
+//
+// A network is a list of layers between planes. A plane holds one value a row and column: the
+// input, a layer's outputs (several experts side by side), mixtures, logits. A layer is one matrix
+// product from columns of one plane to columns of another; it belongs to one task or is shared by
+// all. The forward pass runs the layers in order, a backward pass in reverse order, for one task or
+// for all at once; a pass has slopes (derivatives of the loss) of its own for shared planes, while
+// planes of a task have one.
+//
+//   input [embedded fields | numeric value, missing flag | domain embedding] -> experts' first
+//   layers and gates in one product -> experts' further layers -> mixtures by the gates -> towers
+//   -> logits; beside it the auxiliary network from the input to the logits, and the wide part.
+//
+// Under a star layer (Sheng et al. 2021) the weight of domain p is W_p times W, element by element,
+// kept fused; rows lie grouped by domain, and each group takes one product.
+#ifndef FRESHET_MODEL_NETWORK_H
+#define FRESHET_MODEL_NETWORK_H
+
+#include "model/model.h"
+#include "model/table.h"
+
+#define NETWORK_NONE SIZE_MAX
+#define NETWORK_DOMAIN_DIMENSION 8   // of the domain embedding, read by the auxiliary network
+#define NETWORK_NUMBER_LIMIT 5.0     // numeric inputs are clipped to +- this many deviations
+#define NETWORK_NUMBER_FLOOR 1e-4    // added to their variance
+#define NETWORK_NORM_FLOOR 1e-6      // added to the variance of embedded columns
+#define NETWORK_NORM_SHRINK 256.0    // rows that the shared moments count for in a domain's
+#define NETWORK_MOMENT_ROWS 100000.0 // moving moments weigh about this many rows
+
+enum tensor_role {
+    TENSOR_WEIGHT,      // stepped by gradients
+    TENSOR_MOMENTS,     // moving statistics: mean; variance; rows seen
+    TENSOR_DEFAULT_ROW, // slot 0 of a table, stepped as a row
+};
+struct tensor_traits {
+    enum tensor_role role;
+    size_t task;           // NETWORK_NONE = shared by tasks
+    size_t shared_columns; // leading columns that are shared; gates of tasks lie behind
+    size_t domain;         // NETWORK_NONE = of no domain
+    size_t star;           // first of the domains' own tensors; NETWORK_NONE = no star layer
+    bool additive; // the domain's part is added (biases, beta), else a factor (weights, gamma)
+    size_t offset; // of a weight in the learner's arrays, in elements
+    real **fused;  // [domains][elements]: star layers
+};
+struct plane {
+    size_t columns;
+    size_t task; // whose slopes; NETWORK_NONE = shared, one slope a pass
+    size_t relu; // leading columns that went through max(0, .)
+};
+struct layer {
+    size_t in_plane, in_offset, in;
+    size_t out_plane, out_offset, out;
+    size_t weight, weight_offset;           // [in][columns of the tensor]
+    size_t bias, bias_offset, bias_columns; // bias NETWORK_NONE = none
+    size_t relu;                            // leading output columns
+    size_t task;
+};
+
+struct model {
+    struct arena run; // all but tables and big arrays
+    struct model_spec spec;
+    struct model_tensor *tensors;
+    struct tensor_traits *traits;
+    size_t tensor_count, tensor_capacity;
+    size_t weight_elements; // over all TENSOR_WEIGHT
+    struct table *tables;
+    size_t domain_count;                // 1 without domains
+    size_t *field_offset;               // [fields] column in the input
+    size_t *table_dimension;            // [tables] row values without the wide part
+    size_t wide;                        // weights behind a row: tasks, or 0
+    size_t embedded, features, columns; // of the input: embedded; + numeric; + domain embedding
+    struct plane *planes;
+    size_t plane_count;
+    struct layer *layers;
+    size_t layer_count;
+    size_t trunk_end;    // layers [0, trunk_end) are the trunk's
+    size_t *tower_begin; // [tasks + 1]
+    size_t
+        auxiliary_end; // layers [tower_begin[tasks], auxiliary_end): hidden ones, then one a task
+    size_t experts, gates;
+    size_t first_plane, last_plane; // of the trunk; gates lie in the first behind the experts
+    size_t gate_offset, expert_width;
+    size_t *mix_plane; // [tasks] what the tower of a task reads
+    size_t logit_plane;
+    size_t numeric_moments, norm_gamma, norm_beta, norm_moments, norm_domain_moments;
+    size_t domain_embedding; // first of the domains'
+    size_t default_row;      // first of the tables'
+    real *numeric_scale;     // [numeric] 1 / deviation
+    real *norm_scale;        // [domains][4][embedded]: scale, shift, mean, 1 / deviation
+    bool *settled;           // [domains]
+};
+enum { NORM_SCALE, NORM_SHIFT, NORM_MEAN, NORM_INVERSE, NORM_PARTS };
+
+// model_new with optimiser state behind rows: state_width[table] numbers that begin at state_fill.
+CHECKED enum status network_new(const struct model_spec *spec, const size_t *state_width,
+                                real state_fill, struct model **ret_model, struct error *err);
+// The parts of network_new.
+CHECKED enum status network_build(struct model *model,
+                                  struct error *err); // tensors, planes, layers
+void network_fill(struct model *model);               // initial weights
+
+// A row's values when it is new: the default row, plus noise that depends on seed, table and id
+// alone.
+void network_row_init(const struct model *model, size_t table, uint64_t id, real *values);
+
+// Derived values of one domain, or of all; `network_unsettle` after tensors changed.
+void network_settle(struct model *model, size_t domain);
+void network_unsettle(struct model *model);
+static inline size_t network_domain(const struct model *model, uint32_t domain) {
+    return domain < model->domain_count ? domain : MINIBATCH_DOMAIN_UNKNOWN;
+}
+// What a layer multiplies by for a domain: fused under a star layer.
+static inline const real *network_weight(const struct model *model, size_t tensor, size_t domain) {
+    return model->traits[tensor].fused ? model->traits[tensor].fused[domain]
+                                       : model->tensors[tensor].data;
+}
+static inline const real *network_norm(const struct model *model, size_t domain, size_t part) {
+    return model->norm_scale + (domain * NORM_PARTS + part) * model->embedded;
+}
+
+// Rows of one domain, contiguous.
+struct segment {
+    size_t first, rows; // positions
+    size_t domain;
+};
+// A lane: positions [first, first + rows) of the activations.
+struct lane {
+    size_t first, rows;
+    struct segment *segments; // room for min(lane rows, domains)
+    size_t segment_count;
+};
+// Values and slopes of up to rows_max rows. Position p holds batch row order[p].
+struct activations {
+    size_t rows_max, passes; // passes 0: prediction only
+    real **values;           // [planes] -> [rows_max][columns]
+    real **slopes;           // [passes][planes]; planes of a task: pass 0 only
+    real *raw;               // [rows_max][embedded] before normalisation; NULL without
+    real **raw_slopes;       // [passes] -> [rows_max][embedded]; with normalisation
+    uint32_t *order;         // [rows_max]
+};
+CHECKED enum status activations_init(struct activations *act, const struct model *model,
+                                     size_t rows_max, size_t passes, struct error *err);
+void activations_deinit(struct activations *act, const struct model *model);
+static inline real *activations_slope(const struct activations *act, const struct model *model,
+                                      size_t pass, size_t plane) {
+    size_t at = model->planes[plane].task == NETWORK_NONE ? pass : 0;
+    return act->slopes[at * model->plane_count + plane];
+}
+
+// Slots of a batch's ids: slots[f * stride + row - first]; lists likewise, aligned to list_ids, or
+// NULL: then they are looked up.
+struct resolved {
+    const uint32_t *slots;
+    size_t stride, first;
+    uint32_t *const *list_slots;
+};
+// Groups rows [first_row, +lane->rows) by domain into lane->segments and act->order. `domains`
+// is indexed by batch row; counts is scratch of domain_count + 1.
+void inputs_order(const struct model *model, const uint32_t *domains, size_t first_row,
+                  struct activations *act, struct lane *lane, size_t *counts);
+// Fills the input plane, and the logits with the wide part.
+void inputs_gather(const struct model *model, const struct minibatch *batch,
+                   const struct resolved *resolved, struct activations *act,
+                   const struct lane *lane);
+
+void network_forward(const struct model *model, struct activations *act, const struct lane *lane);
+// Slopes of all planes from those of the logits, for the tasks [task, task_end) that are active.
+void network_backward(const struct model *model, struct activations *act, const struct lane *lane,
+                      size_t pass, size_t task, size_t task_end, const bool *active);
+// Makes a row as if it had never been: zero in every plane that gradients are formed from.
+void network_drop_row(const struct model *model, struct activations *act, size_t position);
+
+// Gradients of weights, cut into pieces that can be taken in any order by any thread.
+enum piece_kind { PIECE_LAYER, PIECE_STAR, PIECE_NORM, PIECE_DOMAIN_EMBEDDING };
+struct piece {
+    enum piece_kind kind;
+    size_t layer;
+    size_t column, columns; // of the layer's outputs
+    size_t task;            // NETWORK_NONE = shared: one gradient a pass
+};
+size_t gradient_pieces(const struct model *model, struct piece *ret_pieces /* NULL: count only */);
+size_t gradient_scratch(const struct model *model); // elements that one gradient_take needs
+// gradient = alpha * sum over the lanes' rows, into the tensors' places in `gradients`. Tensors of
+// domains without rows are left as they are.
+void gradient_take(const struct model *model, const struct activations *act,
+                   const struct piece *piece, size_t pass, const struct lane *lanes,
+                   size_t lane_count, real alpha, real *gradients, real *scratch);
+
+#endif

@@ -1,0 +1,210 @@
+// The options of section `model`, and the checks that a table of options cannot express.
+#include "model/spec.h"
+
+#include <string.h>
+
+#include "model/minibatch.h"
+
+#define FIELD(name) offsetof(struct model_settings, name)
+
+enum { WIDTH_MAX = 65536, EXPERTS_MAX = 256, DOMAINS_MAX = 4096, LAYERS_MAX = 16 };
+
+static const char *const sharings[] = {"shared_bottom", "omoe", "mmoe", NULL};
+static const char *const domains[] = {"none", "star", NULL};
+static const char *const norms[] = {"none", "moving", NULL};
+
+static const struct option options[] = {
+    {.key = "sharing",
+     .type = OPTION_CHOICE,
+     .offset = FIELD(sharing),
+     .default_text = "mmoe",
+     .choices = sharings,
+     .help = "How tasks share the trunk: one network for all (shared_bottom), experts under one "
+             "gate (omoe), or experts under a gate a task (mmoe; Ma et al., KDD 2018)."},
+    {.key = "experts",
+     .type = OPTION_INT,
+     .offset = FIELD(experts),
+     .default_text = "4",
+     .minimum = 1,
+     .maximum = EXPERTS_MAX,
+     .help = "Experts of omoe and mmoe."},
+    {.key = "expert_layers",
+     .type = OPTION_INTS,
+     .offset = FIELD(expert_layers),
+     .default_text = "128, 64",
+     .minimum = 1,
+     .maximum = WIDTH_MAX,
+     .help = "Widths of an expert's layers, or of the shared bottom's."},
+    {.key = "tower_layers",
+     .type = OPTION_INTS,
+     .offset = FIELD(tower_layers),
+     .default_text = "32",
+     .minimum = 1,
+     .maximum = WIDTH_MAX,
+     .help = "Hidden widths of each task's tower; an empty list puts the logit on the trunk."},
+    {.key = "domains",
+     .type = OPTION_CHOICE,
+     .offset = FIELD(domains),
+     .default_text = "none",
+     .choices = domains,
+     .help = "How domains adapt: not at all, or by star layers, whose weights are a shared matrix "
+             "times one of the domain (STAR; Sheng et al., 2021)."},
+    {.key = "domains_max",
+     .type = OPTION_INT,
+     .offset = FIELD(domains_max),
+     .default_text = "32",
+     .minimum = 1,
+     .maximum = DOMAINS_MAX,
+     .help = "Domains with parameters of their own, first seen first; later ones are served as "
+             "`unknown`."},
+    {.key = "star_towers",
+     .type = OPTION_BOOL,
+     .offset = FIELD(star_towers),
+     .default_text = "true",
+     .help = "Under `domains: star`: the towers' layers are star layers."},
+    {.key = "star_trunk",
+     .type = OPTION_BOOL,
+     .offset = FIELD(star_trunk),
+     .default_text = "false",
+     .help = "Under `domains: star`: the trunk's layers, its gates included, are star layers. "
+             "Memory and publishing grow with the number of domains."},
+    {.key = "auxiliary",
+     .type = OPTION_BOOL,
+     .offset = FIELD(auxiliary),
+     .default_text = "true",
+     .help = "Under `domains: star`: a small network on the domain's embedding and the features "
+             "adds to each logit."},
+    {.key = "auxiliary_layers",
+     .type = OPTION_INTS,
+     .offset = FIELD(auxiliary_layers),
+     .default_text = "32",
+     .minimum = 1,
+     .maximum = WIDTH_MAX,
+     .help = "Hidden widths of the auxiliary network."},
+    {.key = "norm",
+     .type = OPTION_CHOICE,
+     .offset = FIELD(norm),
+     .default_text = "none",
+     .choices = norms,
+     .help = "Normalisation of the embedded input, partitioned by domain: none, or by moving "
+             "moments from before the minibatch."},
+    {.key = "wide",
+     .type = OPTION_BOOL,
+     .offset = FIELD(wide),
+     .default_text = "true",
+     .help = "A linear part beside the network: one weight an id and task."},
+    {.key = "unknown_share",
+     .type = OPTION_REAL,
+     .offset = FIELD(unknown_share),
+     .default_text = "0.05",
+     .minimum = 0,
+     .maximum = 1,
+     .help = "Share of rows that train as domain `unknown`, which serves domains not seen yet and "
+             "is what new ones start from."},
+    {.key = "embedding_init",
+     .type = OPTION_REAL,
+     .offset = FIELD(embedding_init),
+     .default_text = "0.01",
+     .minimum = 0,
+     .maximum = 10,
+     .help = "Standard deviation of the noise that sets a new row apart from its table's default "
+             "row."},
+    {.key = "seed",
+     .type = OPTION_INT,
+     .offset = FIELD(seed),
+     .default_text = "1",
+     .help = "Seed of initial weights and rows."},
+};
+
+const struct option_table model_options = {
+    .title = "Model",
+    .help =
+        "The network: how tasks share, how domains adapt, widths. Part of the model's identity.",
+    .struct_bytes = sizeof(struct model_settings),
+    .options = options,
+    .count = sizeof options / sizeof options[0],
+};
+
+static enum status check_layers(const char *key, const struct option_ints *layers, size_t least,
+                                struct error *err) {
+    if (layers->count < least || layers->count > LAYERS_MAX)
+        return error_set(err, STATUS_INVALID,
+                         "key `model.%s`: expected %zu to %d layers, found %zu", key, least,
+                         LAYERS_MAX, layers->count);
+    for (size_t i = 0; i < layers->count; i++)
+        if (layers->items[i] < 1 || layers->items[i] > WIDTH_MAX)
+            return error_set(err, STATUS_INVALID,
+                             "key `model.%s`: expected widths of 1 to %d, found %lld", key,
+                             WIDTH_MAX, (long long)layers->items[i]);
+    return STATUS_OK;
+}
+
+static enum status check_settings(const struct model_settings *settings, struct error *err) {
+    if (settings->sharing < MODEL_SHARED_BOTTOM || settings->sharing > MODEL_MMOE)
+        return error_set(err, STATUS_INVALID, "key `model.sharing`: no such way of sharing");
+    if (settings->sharing != MODEL_SHARED_BOTTOM &&
+        (settings->experts < 1 || settings->experts > EXPERTS_MAX))
+        return error_set(err, STATUS_INVALID, "key `model.experts`: expected 1 to %d, found %lld",
+                         EXPERTS_MAX, (long long)settings->experts);
+    if (settings->domains == MODEL_DOMAINS_STAR &&
+        (settings->domains_max < 1 || settings->domains_max > DOMAINS_MAX))
+        return error_set(err, STATUS_INVALID,
+                         "key `model.domains_max`: expected 1 to %d, found %lld", DOMAINS_MAX,
+                         (long long)settings->domains_max);
+    if (!(settings->unknown_share >= 0 && settings->unknown_share <= 1))
+        return error_set(err, STATUS_INVALID, "key `model.unknown_share`: expected 0 to 1");
+    if (!(settings->embedding_init >= 0 && settings->embedding_init <= 10))
+        return error_set(err, STATUS_INVALID, "key `model.embedding_init`: expected 0 to 10");
+    enum status status = check_layers("expert_layers", &settings->expert_layers, 1, err);
+    if (status == STATUS_OK)
+        status = check_layers("tower_layers", &settings->tower_layers, 0, err);
+    if (status == STATUS_OK && settings->domains == MODEL_DOMAINS_STAR && settings->auxiliary)
+        status = check_layers("auxiliary_layers", &settings->auxiliary_layers, 1, err);
+    return status;
+}
+
+static enum status check_field(const struct model_spec *spec, size_t f, struct error *err) {
+    const struct model_field *field = &spec->fields[f];
+    const char *name = field->name ? field->name : "";
+    if (field->multi != (f >= spec->categorical_count))
+        return error_set(err, STATUS_INVALID,
+                         "field `%s`: multi-valued fields come after the categorical ones", name);
+    if (field->dimension < 1 || field->dimension > 4096)
+        return error_set(err, STATUS_INVALID,
+                         "field `%s`: expected a dimension of 1 to 4096, found %u", name,
+                         field->dimension);
+    if (field->table >= spec->table_count)
+        return error_set(err, STATUS_INVALID, "field `%s`: table %u of %zu does not exist", name,
+                         field->table, spec->table_count);
+    for (size_t g = 0; g < f; g++)
+        if (spec->fields[g].table == field->table && spec->fields[g].dimension != field->dimension)
+            return error_set(err, STATUS_INVALID,
+                             "field `%s`: dimension %u, but field `%s` of the same table has %u",
+                             name, field->dimension,
+                             spec->fields[g].name ? spec->fields[g].name : "",
+                             spec->fields[g].dimension);
+    return STATUS_OK;
+}
+
+enum status model_spec_check(const struct model_spec *spec, struct error *err) {
+    if (spec->task_count < 1 || spec->task_count > MODEL_TASKS_MAX)
+        return error_set(err, STATUS_INVALID, "the model: expected 1 to %d tasks, found %zu",
+                         MODEL_TASKS_MAX, spec->task_count);
+    if (spec->field_count + spec->numeric_count == 0)
+        return error_set(err, STATUS_INVALID, "the model: expected a feature, found none");
+    if (spec->categorical_count > spec->field_count)
+        return error_set(err, STATUS_INVALID, "the model: more categorical fields than fields");
+    for (size_t f = 0; f < spec->field_count; f++) {
+        enum status status = check_field(spec, f, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    for (size_t t = 0; t < spec->table_count; t++) {
+        size_t f = 0;
+        while (f < spec->field_count && spec->fields[f].table != t)
+            f++;
+        if (f == spec->field_count)
+            return error_set(err, STATUS_INVALID, "the model: table %zu has no field", t);
+    }
+    return check_settings(&spec->settings, err);
+}

@@ -1,0 +1,68 @@
+// An embedding table: id -> slot -> row, growing, without collisions.
+//
+// An open-addressing index maps an id to a slot. Slots lie in blocks that never move, so a pointer
+// to a row lives as long as the row. Slot 0 is the default row: id 0 and ids that have no row read
+// it. New rows take the next slot, and nothing is ever walked in the order of the index: the order
+// of slots is the order of insertion. Removed rows leave holes, closed (in order) once half are
+// holes.
+//
+// Reading is safe from many threads while nobody inserts or removes.
+#ifndef FRESHET_MODEL_TABLE_H
+#define FRESHET_MODEL_TABLE_H
+
+#include "base/memory.h"
+#include "model/real.h"
+
+#define TABLE_BLOCK_ROWS 1024
+#define TABLE_DEFAULT_SLOT 0u
+
+struct table_block {
+    uint64_t *ids; // [TABLE_BLOCK_ROWS]; 0 = hole (or the default row)
+    real *values;  // [TABLE_BLOCK_ROWS][width]
+    real *state;   // [TABLE_BLOCK_ROWS][state_width], the optimiser's
+};
+struct table_entry {
+    uint64_t id;
+    uint32_t slot; // 0 = free
+};
+struct table {
+    size_t width, state_width;
+    real state_fill; // what the state of a new row starts with
+    uint32_t slots;  // taken, holes and the default row included
+    uint32_t holes;
+    struct table_block *blocks;
+    size_t block_count, block_capacity;
+    struct table_entry *index; // [index_capacity], a power of two
+    size_t index_capacity;
+};
+// Makes the default row, zero. STATUS_EXHAUSTED.
+CHECKED enum status table_init(struct table *table, size_t width, size_t state_width,
+                               real state_fill, struct error *err);
+void table_deinit(struct table *table);
+void table_reset(struct table *table); // all rows but the default go, whose values stay
+
+// The slot of an id, TABLE_DEFAULT_SLOT when it has none.
+uint32_t table_find(const struct table *table, uint64_t id);
+// The slots of many ids, with the memory latency hidden.
+void table_find_many(const struct table *table, const uint64_t *ids, size_t count,
+                     uint32_t *ret_slots);
+// A new row of zeroes for an id (not 0) that has none.
+CHECKED enum status table_insert(struct table *table, uint64_t id, uint32_t *ret_slot,
+                                 struct error *err);
+// False when it has none. Slots of other rows may change.
+bool table_remove(struct table *table, uint64_t id);
+
+size_t table_rows(const struct table *table); // without the default row
+static inline uint64_t table_id(const struct table *table, uint32_t slot) {
+    return table->blocks[slot / TABLE_BLOCK_ROWS].ids[slot % TABLE_BLOCK_ROWS];
+}
+static inline real *table_values(const struct table *table, uint32_t slot) {
+    return table->blocks[slot / TABLE_BLOCK_ROWS].values +
+           (size_t)(slot % TABLE_BLOCK_ROWS) * table->width;
+}
+static inline real *table_state(const struct table *table, uint32_t slot) {
+    return table->blocks[slot / TABLE_BLOCK_ROWS].state +
+           (size_t)(slot % TABLE_BLOCK_ROWS) * table->state_width;
+}
+
+#endif
