@@ -83,7 +83,8 @@ int64_t join_watermark_ms(const struct join *join); // or STAGE_TIME_NONE
 size_t join_accounts(const struct join *join, struct account *accounts, size_t max);
 // Memory of keys, timers and the store's chunks, against settings->store_memory_bytes.
 size_t join_memory_bytes(const struct join *join);
-// A checkpoint now would let the store spill, and three quarters of the memory are taken.
+// Three quarters of the memory are taken, and the store would give a good part back at a
+// checkpoint.
 bool join_wants_checkpoint(const struct join *join);
 uint64_t join_open_impressions(const struct join *join);
 

@@ -177,8 +177,10 @@ size_t join_memory_bytes(const struct join *join) {
 }
 
 bool join_wants_checkpoint(const struct join *join) {
-    return join->setup.store != NULL && store_spills(join->setup.store) && !join->expires &&
-           join_memory_bytes(join) / 3 >= (size_t)join->setup.settings->store_memory_bytes / 4;
+    const struct store *store = join->setup.store;
+    size_t bound = (size_t)join->setup.settings->store_memory_bytes;
+    return store != NULL && store_spills(store) && !join->expires &&
+           join_memory_bytes(join) > bound / 4 * 3 && store_memory_bytes(store) > bound / 4;
 }
 
 int64_t join_watermark_ms(const struct join *join) {

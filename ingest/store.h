@@ -8,9 +8,9 @@
 //   put     appends to the newest chunk
 //   save    moves the oldest chunks (those of impressions older than `young_age_ms`, and further
 //   ones
-//           while chunks take more than half of `memory_bytes`) into RocksDB in one sorted write,
-//           drops whole time buckets in which nothing lives, hard-links the database's files into
-//           the checkpoint's folder, and writes the remaining chunks into a section
+//           while chunks take more than an eighth of `memory_bytes`) into RocksDB in one sorted
+//           write, drops whole time buckets in which nothing lives, hard-links the database's files
+//           into the checkpoint's folder, and writes the remaining chunks into a section
 //   get     from the chunk, or from RocksDB, where keys are (time bucket, impression number):
 //   windows
 //           close in nearly that order, so an iterator mostly just steps forward

@@ -198,7 +198,7 @@ static bool chunk_is_old(struct rocksdb_store *self, int64_t watermark_ms) {
     int64_t newest_ms = 0;
     if (!chunks_oldest(&self->chunks, &newest_ms))
         return false;
-    return self->chunks.bytes > (size_t)self->options.memory_bytes / 2 ||
+    return self->chunks.bytes > (size_t)self->options.memory_bytes / 8 ||
            (watermark_ms > 0 && newest_ms < watermark_ms - self->options.young_age_ms);
 }
 

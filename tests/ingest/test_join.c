@@ -1,6 +1,8 @@
 // Every rule of ingest/join.h, one test each.
 #include "join_fixture.h"
 
+#include <unistd.h>
+
 #define LEARNT (EXAMPLE_LEARN | EXAMPLE_FINAL)
 enum { CLICK = 1, BUY = 2, SEEN = 4 };
 
@@ -435,6 +437,39 @@ static void state_above_its_bound_stops_with_a_clear_error_otherwise(void **stat
     fixture_stop(&f);
 }
 
+static void a_checkpoint_is_wanted_when_it_would_make_room(void **state) {
+    (void)state;
+    struct fixture f;
+    struct error err;
+    char key[16];
+    char directory[] = "/tmp/freshet-join-XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    fixture_init(&f, 2, "");
+    f.settings.store_memory_bytes = 1400 << 10; // the index takes most of it
+    const struct store_rocksdb_options options = {.directory = directory,
+                                                  .bucket_ms = 1000,
+                                                  .young_age_ms = 1000000,
+                                                  .memory_bytes = f.settings.store_memory_bytes};
+    assert_int_equal(store_open_rocksdb(&options, &f.store, &err), STATUS_OK);
+    fixture_start(&f);
+    assert_false(join_wants_checkpoint(f.join));
+    int opened = 0;
+    while (!join_wants_checkpoint(f.join) && opened < 5900) {
+        (void)snprintf(key, sizeof(key), "k%d", opened++);
+        assert_int_equal(fixture_try(&f, IMPRESSIONS, key, 1000, 0, 0, &err), STATUS_OK);
+    }
+    assert_in_range(opened, 1000, 5899);
+    struct checkpoint_writer *writer = NULL;
+    int64_t oldest = 0;
+    assert_int_equal(checkpoint_writer_open(directory, &writer, &err), STATUS_OK);
+    assert_int_equal(store_save(f.store, join_watermark_ms(f.join), writer, &err), STATUS_OK);
+    assert_int_equal(checkpoint_writer_commit(writer, 0, 1, &oldest, &err), STATUS_OK);
+    checkpoint_writer_close(writer);
+    assert_false(join_wants_checkpoint(f.join));
+    fixture_stop(&f);
+    assert_int_equal(disk_remove_tree(directory, &err), STATUS_OK);
+}
+
 static void a_task_of_an_input_that_is_not_there_is_refused(void **state) {
     (void)state;
     struct fixture f;
@@ -492,6 +527,7 @@ int main(void) {
         cmocka_unit_test(at_the_end_all_windows_close_in_order_and_what_waits_is_orphaned),
         cmocka_unit_test(state_above_its_bound_expires_early_when_so_set),
         cmocka_unit_test(state_above_its_bound_stops_with_a_clear_error_otherwise),
+        cmocka_unit_test(a_checkpoint_is_wanted_when_it_would_make_room),
         cmocka_unit_test(a_task_of_an_input_that_is_not_there_is_refused),
         cmocka_unit_test(memory_that_runs_out_is_an_error_and_leaks_nothing),
     };
