@@ -4,36 +4,47 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum status group_read(struct group *group, const char *text, struct error *err) {
-    *group = (struct group){.offset = -1};
+enum status group_read(struct group *group, const char *text, unsigned bucket_bits,
+                       struct error *err) {
+    *group = (struct group){.offset = -1, .bucket_bits = bucket_bits};
     if (text[0] == '\0')
         return STATUS_OK;
     char chunks[24], cover[8], rest;
-    int found =
-        sscanf(text, "%" SCNx64 " %" SCNu64 " %23s %" SCNd64 " %" SCNu64 " %7s%c", &group->lineage,
-               &group->version, chunks, &group->offset, &group->since, cover, &rest);
-    bool clean = strcmp(cover, "clean") == 0;
+    unsigned bits;
+    int found = sscanf(text, "%" SCNx64 " %" SCNu64 " %23s %" SCNd64 " %" SCNu64 " %7s %u%c",
+                       &group->lineage, &group->version, chunks, &group->offset, &group->since,
+                       cover, &bits, &rest);
+    if (found != 7 || strlen(text) >= GROUP_TEXT_MAX)
+        goto corrupt;
     char *end = chunks;
     group->done = strcmp(chunks, "done") == 0;
     group->chunks = group->done ? 0 : strtoull(chunks, &end, 10);
-    if (found != 6 || strlen(text) >= GROUP_TEXT_MAX || (!group->done && *end != '\0') ||
-        (!clean && strcmp(cover, "stale") != 0) || group->offset < 0)
-        return error_set(err, STATUS_CORRUPT,
-                         "could not read a group's state '%.100s' in Redis: "
-                         "delete the model's keys to publish it anew",
-                         text);
-    group->clean = clean;
+    group->clean = strcmp(cover, "clean") == 0;
+    if ((!group->done && *end != '\0') || (!group->clean && strcmp(cover, "stale") != 0) ||
+        group->offset < 0)
+        goto corrupt;
+    if (bits != bucket_bits)
+        return error_set(err, STATUS_INVALID,
+                         "could not publish with publisher.bucket_bits %u: the model in Redis lies "
+                         "in 2^%u buckets; set it back, publish under another name, or delete the "
+                         "model's keys",
+                         bucket_bits, bits);
     snprintf(group->text, sizeof group->text, "%s", text);
     return STATUS_OK;
+corrupt:
+    return error_set(err, STATUS_CORRUPT,
+                     "could not read a group's state '%.100s' in Redis: delete the model's keys to "
+                     "publish it anew",
+                     text);
 }
 
 void group_print(const struct group *group, char text[GROUP_TEXT_MAX]) {
     char chunks[24] = "done";
     if (!group->done)
         snprintf(chunks, sizeof chunks, "%" PRIu64, group->chunks);
-    snprintf(text, GROUP_TEXT_MAX, "%016" PRIx64 " %" PRIu64 " %s %" PRId64 " %" PRIu64 " %s",
+    snprintf(text, GROUP_TEXT_MAX, "%016" PRIx64 " %" PRIu64 " %s %" PRId64 " %" PRIu64 " %s %u",
              group->lineage, group->version, chunks, group->offset, group->since,
-             group->clean ? "clean" : "stale");
+             group->clean ? "clean" : "stale", group->bucket_bits);
 }
 
 void group_open(struct group *group, uint64_t lineage, uint64_t version, int64_t offset) {

@@ -5,20 +5,13 @@
 #include <string.h>
 
 #include <hiredis/hiredis.h>
-#include <jansson.h>
 
 #include "base/logger.h"
+#include "publisher/manifest.h"
+#include "publisher/server.h"
 #include "publisher/writer.h"
 
 enum { GROUPS = 1 << REDIS_LAYOUT_GROUP_BITS, TENSORS_EXPIRE_S = 3600 };
-
-// A version whose COMMIT was read: what the manifest will say of it.
-struct ready {
-    bool pending;
-    uint64_t lineage, version;
-    int64_t accepted_ms;
-    char *manifest; // JSON
-};
 
 struct publisher {
     const struct publisher_settings *settings;
@@ -35,9 +28,9 @@ struct publisher {
     struct buffer spec, measures;
     struct weights slice; // its SLICE, once read
     uint64_t slice_count; // 0 = no SLICE seen yet
-    struct ready ready;
-    char flipped[GROUP_TEXT_MAX]; // NAME:{m}:state as it stands: "LINEAGE VERSION PREVIOUS"
-    uint64_t flipped_lineage, flipped_version, flipped_previous;
+    bool out;             // the manifest names it, or a later one, already
+    struct manifest manifest;
+    int64_t packed_bytes; // a longer row is not kept packed; warned of once
     struct account account;
     int64_t watermark_ms;
     struct metric *versions, *rows, *version_gauge, *incomplete;
@@ -62,6 +55,7 @@ enum status publisher_new(const struct publisher_setup *setup, struct publisher 
     publisher->clock = setup->clock;
     publisher->watermark_ms = STAGE_TIME_NONE;
     writer_init(&publisher->writer, publisher->name, (unsigned)setup->settings->bucket_bits);
+    manifest_init(&publisher->manifest, publisher->name);
     buffer_init(&publisher->spec);
     buffer_init(&publisher->measures);
     publisher->account = (struct account){
@@ -103,7 +97,7 @@ void publisher_free(struct publisher *publisher) {
     redis_command_deinit(&publisher->command);
     buffer_deinit(&publisher->spec);
     buffer_deinit(&publisher->measures);
-    free(publisher->ready.manifest); // jansson's
+    manifest_reset(&publisher->manifest);
     memory_free(publisher);
 }
 
@@ -112,8 +106,7 @@ static enum status publisher_reset(void *state, struct error *err) {
     (void)err;
     disconnect(publisher);
     writer_reset(&publisher->writer);
-    free(publisher->ready.manifest);
-    publisher->ready = (struct ready){0};
+    manifest_reset(&publisher->manifest);
     publisher->open = false;
     publisher->slice_count = 0;
     publisher->account.read = publisher->account.used = publisher->account.in_flight = 0;
@@ -123,62 +116,34 @@ static enum status publisher_reset(void *state, struct error *err) {
 
 // ---- where Redis stands -------------------------------------------------------------------------
 
-static enum status get_text(struct publisher *publisher, const char *key, char *text, size_t size,
-                            struct error *err) {
-    redisReply *reply = NULL;
-    redis_command_reset(&publisher->command);
-    redis_command_add_text(&publisher->command, "GET");
-    redis_command_add_text(&publisher->command, key);
-    enum status status = redis_ask(publisher->redis, &publisher->command, &reply, err);
-    if (status == STATUS_OK)
-        snprintf(text, size, "%s", reply->type == REDIS_REPLY_STRING ? reply->str : "");
-    redis_reply_free(reply);
-    return status;
-}
-
-static size_t flip_state_key(char *key, const char *name) {
-    int length = snprintf(key, REDIS_LAYOUT_KEY_MAX, "%s:{m}:state", name);
-    REQUIRE(length > 0 && length < REDIS_LAYOUT_KEY_MAX);
-    return (size_t)length;
-}
-
-static enum status read_flipped(struct publisher *publisher, struct error *err) {
-    char key[REDIS_LAYOUT_KEY_MAX];
-    flip_state_key(key, publisher->name);
-    enum status status =
-        get_text(publisher, key, publisher->flipped, sizeof publisher->flipped, err);
-    publisher->flipped_lineage = publisher->flipped_version = publisher->flipped_previous = 0;
-    if (status == STATUS_OK && publisher->flipped[0] &&
-        sscanf(publisher->flipped, "%" SCNx64 " %" SCNu64 " %" SCNu64, &publisher->flipped_lineage,
-               &publisher->flipped_version, &publisher->flipped_previous) != 3)
-        status = error_set(err, STATUS_CORRUPT,
-                           "could not read '%.80s' at %s in Redis: delete the "
-                           "model's keys to publish it anew",
-                           publisher->flipped, key);
-    return status;
-}
-
 static enum status connect_redis(struct publisher *publisher, struct error *err) {
     if (publisher->redis)
         return STATUS_OK;
     enum status status = redis_open(&publisher->settings->redis, &publisher->redis, err);
     publisher->writer.redis = publisher->redis;
+    if (status == STATUS_OK) {
+        struct error why;
+        if (server_check(publisher->redis, &why) == STATUS_INVALID)
+            logger_line(LOGGER_WARN, "publisher", "server", "reason=\"%s\"", why.message);
+        publisher->packed_bytes = server_packed_bytes(publisher->redis);
+    }
     for (uint32_t g = 0; status == STATUS_OK && g < GROUPS; g++) {
         char key[REDIS_LAYOUT_KEY_MAX], text[GROUP_TEXT_MAX];
         redis_layout_state_key(key, publisher->name, g);
-        status = get_text(publisher, key, text, sizeof text, err);
+        status = redis_get_text(publisher->redis, key, text, sizeof text, err);
         if (status == STATUS_OK)
-            status = group_read(&publisher->writer.groups[g], text, err);
+            status = group_read(&publisher->writer.groups[g], text,
+                                (unsigned)publisher->settings->bucket_bits, err);
     }
     if (status == STATUS_OK)
-        status = read_flipped(publisher, err);
+        status = manifest_fetch(&publisher->manifest, publisher->redis, err);
     if (status != STATUS_OK)
         disconnect(publisher);
     return status;
 }
 
-// The smallest place that a group still wants; one that the log no longer (or not yet) has begins
-// at the oldest record, its rows stale until every slice has come by.
+// The smallest place that a group or the manifest still wants; one that the log no longer (or not
+// yet) has begins at the oldest record, its rows stale until every slice has come by.
 static enum status publisher_start_offset(void *state, uint32_t slot, int64_t *ret_offset,
                                           struct error *err) {
     struct publisher *publisher = state;
@@ -203,7 +168,11 @@ static enum status publisher_start_offset(void *state, uint32_t slot, int64_t *r
         int64_t wanted = group->offset < 0 ? begin : group->offset;
         least = wanted < least ? wanted : least;
     }
-    *ret_offset = least;
+    struct manifest *manifest = &publisher->manifest;
+    if (manifest->offset < begin || manifest->offset > end)
+        manifest->offset = -1;
+    int64_t wanted = manifest->offset < 0 ? begin : manifest->offset;
+    *ret_offset = wanted < least ? wanted : least;
     return STATUS_OK;
 }
 
@@ -220,6 +189,7 @@ static enum status fold_open(struct publisher *publisher, const struct weights *
         return error_no_memory(err, weights->spec_length, "a version's head");
     publisher->slice = (struct weights){0};
     publisher->open = true;
+    publisher->out = offset < publisher->manifest.offset;
     for (uint32_t g = 0; g < GROUPS; g++)
         group_open(&publisher->writer.groups[g], weights->lineage, weights->version, offset);
     return STATUS_OK;
@@ -227,6 +197,8 @@ static enum status fold_open(struct publisher *publisher, const struct weights *
 
 static enum status fold_tensor(struct publisher *publisher, const struct weights *weights,
                                struct error *err) {
+    if (publisher->out)
+        return STATUS_OK;
     char key[REDIS_LAYOUT_KEY_MAX], seconds[16];
     size_t length =
         redis_layout_tensors_key(key, publisher->name, weights->lineage, weights->version);
@@ -255,11 +227,11 @@ static enum status fold_tensor(struct publisher *publisher, const struct weights
     return redis_send(publisher->redis, command, err);
 }
 
-// Followers get the changed rows as the weights log's own records.
+// Followers get the changed rows as the weights log's own records, between their OPEN and COMMIT,
+// so that a follower can tell a version that is whole in the stream from one that is not.
 static enum status fold_delta(struct publisher *publisher, const struct weights *weights,
                               const struct log_record *record, struct error *err) {
-    if (publisher->settings->deltas_max == 0 || (weights->lineage == publisher->flipped_lineage &&
-                                                 weights->version <= publisher->flipped_version))
+    if (publisher->settings->deltas_max == 0 || publisher->out)
         return STATUS_OK;
     char key[REDIS_LAYOUT_KEY_MAX], most[24], version[48];
     redis_layout_deltas_key(key, publisher->name);
@@ -277,22 +249,17 @@ static enum status fold_delta(struct publisher *publisher, const struct weights 
     return redis_send(publisher->redis, command, err);
 }
 
-static char *manifest_text(const struct publisher *publisher) {
-    const struct weights *head = &publisher->head;
-    char lineage[24];
-    snprintf(lineage, sizeof lineage, "%016" PRIx64, head->lineage);
-    json_t *spec = json_loadb((const char *)publisher->spec.data, publisher->spec.length, 0, NULL);
-    json_t *measures =
-        json_loadb((const char *)publisher->measures.data, publisher->measures.length, 0, NULL);
-    json_t *root = json_pack(
-        "{s:i, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:s, s:o*, s:o*}", "layout", REDIS_LAYOUT, "name",
-        publisher->name, "lineage", lineage, "version", (json_int_t)head->version, "watermark_ms",
-        (json_int_t)head->watermark_ms, "accepted_ms", (json_int_t)head->accepted_ms, "group_bits",
-        REDIS_LAYOUT_GROUP_BITS, "bucket_bits", (int)publisher->settings->bucket_bits, "row_type",
-        "fp32", "model", spec, "measures", measures);
-    char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-    json_decref(root);
-    return text;
+// Whether all groups hold the version that was read last, and it is a whole model.
+static bool all_whole(const struct publisher *publisher) {
+    bool whole = publisher->slice_count > 0;
+    for (uint32_t g = 0; g < GROUPS; g++) {
+        const struct group *group = &publisher->writer.groups[g];
+        // A group that is ahead holds rows of later versions: not a model that ever was.
+        whole &= group->lineage == publisher->head.lineage &&
+                 group->version == publisher->head.version && group->done &&
+                 group_covers(group, publisher->slice_count);
+    }
+    return whole;
 }
 
 static enum status fold_commit(struct publisher *publisher, int64_t offset, struct error *err) {
@@ -305,27 +272,28 @@ static enum status fold_commit(struct publisher *publisher, int64_t offset, stru
         return status;
     publisher->open = false;
     publisher->watermark_ms = publisher->head.watermark_ms;
-    bool newer = publisher->head.lineage != publisher->flipped_lineage ||
-                 publisher->head.version > publisher->flipped_version;
-    bool whole = publisher->slice_count > 0;
-    for (uint32_t g = 0; g < GROUPS; g++) {
-        const struct group *group = &publisher->writer.groups[g];
-        // A group that is ahead holds rows of later versions: not a model that ever was.
-        whole &= group->lineage == publisher->head.lineage &&
-                 group->version == publisher->head.version && group->done &&
-                 group_covers(group, publisher->slice_count);
-    }
+    bool whole = all_whole(publisher);
     if (publisher->incomplete)
-        metric_set(publisher->incomplete, whole || !newer ? 0 : 1);
-    if (!whole || !newer)
+        metric_set(publisher->incomplete, whole || publisher->out ? 0 : 1);
+    if (!whole || publisher->out)
         return STATUS_OK;
-    char *manifest = manifest_text(publisher);
-    if (!manifest)
-        return error_no_memory(err, publisher->spec.length, "the manifest");
-    free(publisher->ready.manifest);
-    publisher->ready = (struct ready){true, publisher->head.lineage, publisher->head.version,
-                                      publisher->head.accepted_ms, manifest};
-    return STATUS_OK;
+    struct weights head = publisher->head;
+    head.spec = (const char *)publisher->spec.data;
+    head.measures = (const char *)publisher->measures.data;
+    return manifest_prepare(&publisher->manifest, &head, offset + 1,
+                            (unsigned)publisher->settings->bucket_bits, err);
+}
+
+static void warn_of_width(struct publisher *publisher, const struct weights *rows) {
+    int64_t bytes = (int64_t)rows->dimension * (int64_t)sizeof(float);
+    if (bytes <= publisher->packed_bytes)
+        return;
+    logger_line(LOGGER_WARN, "publisher", "rows-not-packed",
+                "row_bytes=%" PRId64 " hash_max_listpack_value=%" PRId64
+                " cost=\"about twice the memory\" action=\"CONFIG SET hash-max-listpack-value "
+                "%" PRId64 "\"",
+                bytes, publisher->packed_bytes, bytes);
+    publisher->packed_bytes = INT64_MAX;
 }
 
 static enum status fold_one(struct publisher *publisher, const struct weights *weights,
@@ -333,8 +301,10 @@ static enum status fold_one(struct publisher *publisher, const struct weights *w
     enum status status;
     switch (weights->kind) {
     case WEIGHTS_OPEN:
-        return fold_open(publisher, weights, record->offset, err);
+        status = fold_open(publisher, weights, record->offset, err);
+        return status == STATUS_OK ? fold_delta(publisher, weights, record, err) : status;
     case WEIGHTS_ROWS:
+        warn_of_width(publisher, weights);
         status = writer_rows(&publisher->writer, weights, err);
         if (publisher->rows)
             metric_add(publisher->rows, weights->count);
@@ -350,7 +320,8 @@ static enum status fold_one(struct publisher *publisher, const struct weights *w
         publisher->slice_count = UINT64_C(1) << weights->slice_bits;
         return STATUS_OK;
     default:
-        return fold_commit(publisher, record->offset, err);
+        status = fold_delta(publisher, weights, record, err);
+        return status == STATUS_OK ? fold_commit(publisher, record->offset, err) : status;
     }
 }
 
@@ -395,49 +366,20 @@ static enum status drain(struct publisher *publisher, struct error *err) {
     return status;
 }
 
-static enum status flip(struct publisher *publisher, struct error *err) {
-    struct ready *ready = &publisher->ready;
-    char keys[4][REDIS_LAYOUT_KEY_MAX], channel[REDIS_LAYOUT_KEY_MAX], version[24];
-    char next[GROUP_TEXT_MAX];
-    bool same = ready->lineage == publisher->flipped_lineage;
-    flip_state_key(keys[0], publisher->name);
-    redis_layout_manifest_key(keys[1], publisher->name);
-    redis_layout_tensors_key(keys[2], publisher->name, ready->lineage, ready->version);
-    // The tensors of the version before the last stay for readers in the middle of a swap.
-    redis_layout_tensors_key(keys[3], publisher->name, publisher->flipped_lineage,
-                             publisher->flipped_previous);
-    redis_layout_channel(channel, publisher->name);
-    snprintf(version, sizeof version, "%" PRIu64, ready->version);
-    snprintf(next, sizeof next, "%016" PRIx64 " %" PRIu64 " %" PRIu64, ready->lineage,
-             ready->version, same ? publisher->flipped_version : 0);
-    const char *words[] = {"EVALSHA", redis_script_sha(publisher->redis, REDIS_SCRIPT_FLIP),
-                           "4",       keys[0],
-                           keys[1],   keys[2],
-                           keys[3],   publisher->flipped,
-                           next,      ready->manifest,
-                           channel,   version};
-    redis_command_reset(&publisher->command);
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        redis_command_add_text(&publisher->command, words[i]);
-    enum status status = redis_send(publisher->redis, &publisher->command, err);
-    if (status == STATUS_OK)
-        status = drain(publisher, err);
+static enum status bring_out(struct publisher *publisher, struct error *err) {
+    struct manifest *manifest = &publisher->manifest;
+    int64_t accepted_ms = manifest->next.accepted_ms;
+    enum status status = manifest_flip(manifest, publisher->redis, err);
     if (status != STATUS_OK)
         return status;
-    memcpy(publisher->flipped, next, sizeof next);
-    publisher->flipped_previous = same ? publisher->flipped_version : 0;
-    publisher->flipped_lineage = ready->lineage;
-    publisher->flipped_version = ready->version;
     if (publisher->versions) {
         metric_add(publisher->versions, 1);
-        metric_set(publisher->version_gauge, (double)ready->version);
-        double age = (double)(publisher->clock->wall_ms(publisher->clock) - ready->accepted_ms);
+        metric_set(publisher->version_gauge, (double)manifest->version);
+        double age = (double)(publisher->clock->wall_ms(publisher->clock) - accepted_ms);
         metric_observe(publisher->freshness, age / 1000);
     }
     logger_line(LOGGER_INFO, "publisher", "version", "lineage=%016" PRIx64 " version=%" PRIu64,
-                ready->lineage, ready->version);
-    free(ready->manifest);
-    *ready = (struct ready){0};
+                manifest->lineage, manifest->version);
     return STATUS_OK;
 }
 
@@ -446,7 +388,8 @@ static enum status publisher_committing(void *state, struct error *err) {
     if (!publisher->redis)
         return STATUS_OK;
     enum status status = drain(publisher, err);
-    return status == STATUS_OK && publisher->ready.pending ? flip(publisher, err) : status;
+    return status == STATUS_OK && publisher->manifest.next.json ? bring_out(publisher, err)
+                                                                : status;
 }
 
 static size_t publisher_accounts(void *state, struct account *accounts, size_t max) {
@@ -472,23 +415,10 @@ const struct stage_operations publisher_operations = {
 
 enum status publisher_check(const struct publisher_settings *settings, struct error *err) {
     struct redis *redis;
-    struct redis_command command = {0};
-    redisReply *reply = NULL;
     enum status status = redis_open(&settings->redis, &redis, err);
     if (status != STATUS_OK)
         return status;
-    redis_command_add_text(&command, "CONFIG");
-    redis_command_add_text(&command, "GET");
-    redis_command_add_text(&command, "maxmemory-policy");
-    status = redis_ask(redis, &command, &reply, err);
-    if (status == STATUS_OK && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-        strcmp(reply->element[1]->str, "noeviction") != 0)
-        status = error_set(err, STATUS_INVALID,
-                           "Redis has maxmemory-policy %s, which would drop rows of the model: set "
-                           "it to noeviction",
-                           reply->element[1]->str);
-    redis_reply_free(reply);
-    redis_command_deinit(&command);
+    status = server_check(redis, err);
     redis_close(redis);
     return status;
 }

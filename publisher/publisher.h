@@ -29,8 +29,8 @@ CHECKED enum status publisher_new(const struct publisher_setup *setup,
 void publisher_free(struct publisher *publisher); // NULL is fine
 extern const struct stage_operations publisher_operations;
 
-// Connects, and warns in the log when the server may evict rows. STATUS_UNAVAILABLE,
-// STATUS_INVALID.
+// Connects and looks at the server. STATUS_UNAVAILABLE; STATUS_INVALID: it refuses us, or may evict
+// rows (the stage itself only warns of that, in the log).
 CHECKED enum status publisher_check(const struct publisher_settings *settings, struct error *err);
 
 #endif

@@ -16,7 +16,9 @@ struct redis {
 // APPLY: KEYS state, bucket...; ARGV expected state, new state, version (8 bytes), then for each
 // bucket a mode (S set, R replace, D delete), the number of arguments behind, and these. The rows
 // and the group's state change together, or, where the state is not the expected one, not at all.
-// FLIP: KEYS state, manifest, tensors, old tensors; ARGV expected, new, manifest, channel, version.
+// FLIP: KEYS state, manifest, tensors, tensors to remove, tensors to keep for the readers of
+// another lineage; ARGV expected, new, manifest, channel, version, seconds to keep those (0 = no
+// such).
 static const char *const script_texts[REDIS_SCRIPTS] = {
     "local now = redis.call('GET', KEYS[1]) or ''\n"
     "if now ~= ARGV[1] then return now end\n"
@@ -35,9 +37,11 @@ static const char *const script_texts[REDIS_SCRIPTS] = {
     "return 1\n",
     "local now = redis.call('GET', KEYS[1]) or ''\n"
     "if now ~= ARGV[1] then return now end\n"
+    "if redis.call('EXISTS', KEYS[3]) == 0 then return 'tensors that expired' end\n"
     "redis.call('SET', KEYS[2], ARGV[3])\n"
     "redis.call('PERSIST', KEYS[3])\n"
     "if KEYS[4] ~= KEYS[3] then redis.call('DEL', KEYS[4]) end\n"
+    "if ARGV[6] ~= '0' then redis.call('EXPIRE', KEYS[5], ARGV[6]) end\n"
     "redis.call('SET', KEYS[1], ARGV[2])\n"
     "redis.call('PUBLISH', ARGV[4], ARGV[5])\n"
     "return 1\n",
@@ -158,6 +162,20 @@ enum status redis_ask(struct redis *redis, const struct redis_command *command,
     REQUIRE(redis->waiting == 0);
     enum status status = redis_send(redis, command, err);
     return status == STATUS_OK ? redis_take(redis, ret_reply, err) : status;
+}
+
+enum status redis_get_text(struct redis *redis, const char *key, char *text, size_t size,
+                           struct error *err) {
+    struct redis_command command = {0};
+    redisReply *reply = NULL;
+    redis_command_add_text(&command, "GET");
+    redis_command_add_text(&command, key);
+    enum status status = redis_ask(redis, &command, &reply, err);
+    if (status == STATUS_OK)
+        snprintf(text, size, "%s", reply->type == REDIS_REPLY_STRING ? reply->str : "");
+    redis_reply_free(reply);
+    redis_command_deinit(&command);
+    return status;
 }
 
 const char *redis_script_sha(const struct redis *redis, enum redis_script script) {

@@ -43,6 +43,10 @@ size_t redis_waiting(const struct redis *redis); // replies not yet taken
 CHECKED enum status redis_ask(struct redis *redis, const struct redis_command *command,
                               struct redisReply **ret_reply, struct error *err);
 
+// GET of a short text; "" where there is no such key. Nothing else may be queued.
+CHECKED enum status redis_get_text(struct redis *redis, const char *key, char *text, size_t size,
+                                   struct error *err);
+
 // The scripts, by their SHA1 once loaded.
 enum redis_script { REDIS_SCRIPT_APPLY, REDIS_SCRIPT_FLIP, REDIS_SCRIPTS };
 const char *redis_script_sha(const struct redis *redis, enum redis_script script);

@@ -23,6 +23,10 @@ size_t redis_layout_manifest_key(char *key, const char *name) {
     return finish(snprintf(key, REDIS_LAYOUT_KEY_MAX, "%s:{m}:manifest", name));
 }
 
+size_t redis_layout_manifest_state_key(char *key, const char *name) {
+    return finish(snprintf(key, REDIS_LAYOUT_KEY_MAX, "%s:{m}:state", name));
+}
+
 size_t redis_layout_tensors_key(char *key, const char *name, uint64_t lineage, uint64_t version) {
     return finish(snprintf(key, REDIS_LAYOUT_KEY_MAX, "%s:{m}:t:%016llx:%llu", name,
                            (unsigned long long)lineage, (unsigned long long)version));

@@ -19,7 +19,8 @@ uint32_t redis_layout_bucket(uint64_t id, unsigned bucket_bits);
 uint32_t redis_layout_group(uint32_t bucket, unsigned bucket_bits);
 
 // Each writes a NUL-terminated key and returns its length; name at most 128 bytes.
-size_t redis_layout_manifest_key(char *key, const char *name); // NAME:{m}:manifest
+size_t redis_layout_manifest_key(char *key, const char *name);       // NAME:{m}:manifest
+size_t redis_layout_manifest_state_key(char *key, const char *name); // NAME:{m}:state
 size_t redis_layout_tensors_key(char *key, const char *name, uint64_t lineage,
                                 uint64_t version);           // NAME:{m}:t:LINEAGE:VERSION
 size_t redis_layout_deltas_key(char *key, const char *name); // NAME:{m}:deltas
