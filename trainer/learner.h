@@ -1,9 +1,11 @@
-// The learner: a model with its optimisers, lanes and balancer. Takes minibatches, knows no records.
+// The learner: a model with its optimisers, lanes and balancer. Takes minibatches, knows no
+// records.
 //
-// A minibatch is cut into a fixed number of lanes, part of the model's identity; worker threads take
-// lanes; every reduction runs over fixed blocks in a fixed order. So results never depend on the number
-// of threads. Prediction is cut into blocks of a lane's rows the same way, so it gives the very logits
-// that training on the same batch would start from. One owner thread; workers are the learner's own.
+// A minibatch is cut into a fixed number of lanes, part of the model's identity; worker threads
+// take lanes; every reduction runs over fixed blocks in a fixed order. So results never depend on
+// the number of threads. Prediction is cut into blocks of a lane's rows the same way, so it gives
+// the very logits that training on the same batch would start from. One owner thread; workers are
+// the learner's own.
 #ifndef FRESHET_TRAINER_LEARNER_H
 #define FRESHET_TRAINER_LEARNER_H
 
@@ -12,33 +14,36 @@
 enum learner_balance { LEARNER_BALANCE_FIXED, LEARNER_BALANCE_METABALANCE };
 enum learner_strategy { LEARNER_STRATEGY_A, LEARNER_STRATEGY_B, LEARNER_STRATEGY_C };
 enum learner_optimiser { LEARNER_ADAGRAD, LEARNER_ADAM };
-enum learner_row_optimiser { LEARNER_ROW_ADAGRAD /* one accumulator a row */,
-                             LEARNER_ROW_ADAGRAD_FULL, LEARNER_ROW_ADAM };
+enum learner_row_optimiser {
+    LEARNER_ROW_ADAGRAD /* one accumulator a row */,
+    LEARNER_ROW_ADAGRAD_FULL,
+    LEARNER_ROW_ADAM
+};
 
 struct learner_settings {
-    int64_t batch_rows;       // minibatch size B
-    int64_t lanes;            // divides batch_rows
-    int64_t threads;          // workers; never changes a result
-    int optimiser;            // dense
+    int64_t batch_rows; // minibatch size B
+    int64_t lanes;      // divides batch_rows
+    int64_t threads;    // workers; never changes a result
+    int optimiser;      // dense
     double learning_rate;
     double accumulator_init;
     int row_optimiser;
     double row_learning_rate;
-    double gradient_clip;     // on the norm of a row's or tensor's gradient; infinite = off
+    double gradient_clip; // on the norm of a row's or tensor's gradient; infinite = off
     int balance;
-    int strategy;             // MetaBalance
-    const char *target_task;  // MetaBalance; required there
-    double relax;             // MetaBalance's r
-    double beta;              // MetaBalance's beta
-    double balance_limit;     // ||G'_aux|| <= limit * m_target; infinite = off
+    int strategy;            // MetaBalance
+    const char *target_task; // MetaBalance; required there
+    double relax;            // MetaBalance's r
+    double beta;             // MetaBalance's beta
+    double balance_limit;    // ||G'_aux|| <= limit * m_target; infinite = off
 };
 extern const struct option_table learner_options;
 
 struct learner;
 
-// task_weights: factors of the losses, >= 0. target_task: index of settings->target_task (used under
-// MetaBalance only). Borrows nothing. STATUS_INVALID: the spec does not hold together, lanes do not
-// divide batch_rows, MetaBalance with one task or without a target, a value out of range.
+// task_weights: factors of the losses, >= 0. target_task: index of settings->target_task (used
+// under MetaBalance only). Borrows nothing. STATUS_INVALID: the spec does not hold together, lanes
+// do not divide batch_rows, MetaBalance with one task or without a target, a value out of range.
 CHECKED enum status learner_new(const struct model_spec *spec,
                                 const struct learner_settings *settings,
                                 const double *task_weights /* [tasks] */, size_t target_task,
@@ -56,31 +61,36 @@ struct learner_report {
     double norm[MODEL_TASKS_MAX];       // MetaBalance: of the shared gradients, a task
     double cosine[MODEL_TASKS_MAX];     // MetaBalance: to the target's
     double applied[MODEL_TASKS_MAX];    // mean factor of balancing over blocks; 1 otherwise
-    uint64_t skipped_rows;    // rows dropped for a NaN or infinite label, weight or logit
+    uint64_t skipped_rows;              // rows dropped for a NaN or infinite label, weight or logit
     uint64_t skipped_updates; // tensors and table rows that kept still: their gradient overflowed
 };
-// One step on all rows of the batch (at most batch_rows; 0 rows change nothing): forward, a backward
-// pass for each task (one for all where fixed weights allow), balance, update. STATUS_INVALID: too many
-// rows; STATUS_EXHAUSTED: memory is out, and the learner is then good for nothing but learner_free.
+// One step on all rows of the batch (at most batch_rows; 0 rows change nothing): forward, a
+// backward pass for each task (one for all where fixed weights allow), balance, update.
+// STATUS_INVALID: too many rows; STATUS_EXHAUSTED: memory is out, and the learner is then good for
+// nothing but learner_free.
 CHECKED enum status learner_step(struct learner *learner, const struct minibatch *batch,
                                  struct learner_report *ret_report, struct error *err);
 
-// Rows are given as model_table_width values each. What changed since the last learner_changes_clear, in a fixed order (tables, then slots in order of
-// first touch). Tensors: those stepped.
-CHECKED enum status learner_each_changed_row(
-    struct learner *learner,
-    enum status (*each)(void *self, size_t table, uint64_t id, const float *values, struct error *err),
-    void *self, struct error *err);
+// Rows are given as model_table_width values each. What changed since the last
+// learner_changes_clear, in a fixed order (tables, then slots in order of first touch). Tensors:
+// those stepped.
+CHECKED enum status learner_each_changed_row(struct learner *learner,
+                                             enum status (*each)(void *self, size_t table,
+                                                                 uint64_t id, const float *values,
+                                                                 struct error *err),
+                                             void *self, struct error *err);
 // All rows whose hash_mix(id) >> (64 - bits) == slice, tables in order, rows in order of insertion.
-CHECKED enum status learner_each_row_in_slice(
-    struct learner *learner, uint32_t slice, uint32_t bits,
-    enum status (*each)(void *self, size_t table, uint64_t id, const float *values, struct error *err),
-    void *self, struct error *err);
+CHECKED enum status
+learner_each_row_in_slice(struct learner *learner, uint32_t slice, uint32_t bits,
+                          enum status (*each)(void *self, size_t table, uint64_t id,
+                                              const float *values, struct error *err),
+                          void *self, struct error *err);
 bool learner_tensor_changed(const struct learner *learner, size_t tensor);
 void learner_changes_clear(struct learner *learner);
 
-// A new domain takes over `unknown`'s parameters (copied) the first time it is seen; nothing happens
-// for one that has them already. STATUS_INVALID beyond domains_max; no effect without domains.
+// A new domain takes over `unknown`'s parameters (copied) the first time it is seen; nothing
+// happens for one that has them already. STATUS_INVALID beyond domains_max; no effect without
+// domains.
 CHECKED enum status learner_domain_add(struct learner *learner, uint32_t domain, struct error *err);
 
 // Everything: tensors, rows, optimiser state, balancer state, counters, pending change marks. Equal

@@ -1,0 +1,238 @@
+// Every layer, loss and input against central differences, in double, in every combination of
+// sharing, star layers, auxiliary network, normalisation and wide part.
+#include "tests/trainer/learner_fixture.h"
+
+#include "trainer/touched.h"
+
+struct bench { // a model with one batch on it, in two lanes
+    struct model *model;
+    struct minibatch batch;
+    struct activations act;
+    struct lane lanes[2];
+    struct segment segments[2][4];
+    struct touched touched[3];
+    uint32_t slots[3 * FIXTURE_ROWS], list_slots[4 * FIXTURE_ROWS], positions[FIXTURE_ROWS];
+    uint32_t *lists[1];
+    bool active[FIXTURE_TASKS];
+    real *gradients, *scratch;
+};
+
+static const double task_scale[FIXTURE_TASKS] = {1, 0.3, 2};
+
+// Weighted loss of task k, or of all for k = FIXTURE_TASKS; leaves slopes of the logits behind.
+static double loss_of(struct bench *bench, size_t k) {
+    const struct model *model = bench->model;
+    double loss = 0;
+    real *slopes = activations_slope(&bench->act, model, 0, model->logit_plane);
+    model_settle(bench->model);
+    for (size_t i = 0; i < 2; i++) {
+        struct resolved resolved = {bench->slots, FIXTURE_ROWS, 0, bench->lists};
+        inputs_gather(model, &bench->batch, &resolved, &bench->act, &bench->lanes[i]);
+        network_forward(model, &bench->act, &bench->lanes[i]);
+    }
+    for (size_t p = 0; p < FIXTURE_ROWS; p++)
+        for (size_t j = 0; j < FIXTURE_TASKS; j++) {
+            size_t row = bench->act.order[p];
+            double z = (double)bench->act.values[model->logit_plane][p * FIXTURE_TASKS + j];
+            double y = (double)bench->batch.labels[j * FIXTURE_ROWS + row];
+            double w = (double)bench->batch.weights[j * FIXTURE_ROWS + row] * task_scale[j];
+            slopes[p * FIXTURE_TASKS + j] = (real)(w * (1 / (1 + exp(-z)) - y));
+            if (j == k || k == FIXTURE_TASKS)
+                loss += w * (log1p(exp(-fabs(z))) + (z > 0 ? z : 0) - z * y);
+        }
+    return loss;
+}
+
+static void bench_init(struct bench *bench, const struct model_spec *spec) {
+    struct error err;
+    const size_t state_width[3] = {1, 1, 1};
+    *bench = (struct bench){.active = {true, true, true}};
+    bench->lists[0] = bench->list_slots;
+    assert_int_equal(network_new(spec, state_width, 0, &bench->model, &err), STATUS_OK);
+    struct model *model = bench->model;
+    assert_int_equal(minibatch_init(&bench->batch, spec, FIXTURE_ROWS, &err), STATUS_OK);
+    fixture_batch(&bench->batch, spec, 3, 4);
+    assert_int_equal(activations_init(&bench->act, model, FIXTURE_ROWS, FIXTURE_TASKS, &err),
+                     STATUS_OK);
+    bench->gradients = memory_new(FIXTURE_TASKS * model->weight_elements, sizeof(real));
+    bench->scratch = memory_new(gradient_scratch(model), sizeof(real));
+    assert_non_null(bench->gradients);
+    assert_non_null(bench->scratch);
+    struct rng rng; // away from 0, 1 and equal moments
+    rng_init(&rng, 11);
+    for (size_t t = 0; t < model->tensor_count; t++)
+        for (size_t i = 0; i < model->tensors[t].rows * model->tensors[t].columns; i++) {
+            bool variance = model->traits[t].role == TENSOR_MOMENTS;
+            double noise = 0.3 * rng_normal(&rng);
+            model->tensors[t].data[i] += (real)(variance ? fabs(noise) : noise);
+        }
+    size_t counts[8];
+    for (size_t i = 0; i < 2; i++) {
+        bench->lanes[i] = (struct lane){.first = i * FIXTURE_ROWS / 2,
+                                        .rows = FIXTURE_ROWS / 2,
+                                        .segments = bench->segments[i]};
+        inputs_order(model, bench->batch.domains, bench->lanes[i].first, &bench->act,
+                     &bench->lanes[i], counts);
+    }
+    for (size_t p = 0; p < FIXTURE_ROWS; p++)
+        bench->positions[bench->act.order[p]] = (uint32_t)p;
+    struct touched_source source = {&bench->batch, bench->slots, FIXTURE_ROWS, bench->lists,
+                                    bench->positions};
+    for (size_t t = 0; t < 3; t++) {
+        bench->touched[t].table = t;
+        assert_int_equal(touched_collect(&bench->touched[t], model, &source, FIXTURE_TASKS, &err),
+                         STATUS_OK);
+    }
+}
+
+static void bench_deinit(struct bench *bench) {
+    for (size_t t = 0; t < 3; t++)
+        touched_deinit(&bench->touched[t]);
+    minibatch_deinit(&bench->batch, model_spec_of(bench->model));
+    activations_deinit(&bench->act, bench->model);
+    memory_free(bench->gradients);
+    memory_free(bench->scratch);
+    model_free(bench->model);
+}
+
+static double difference(struct bench *bench, real *value, size_t k) {
+    const real before = *value, step = (real)1e-6;
+    *value = before + step;
+    double above = loss_of(bench, k);
+    *value = before - step;
+    double below = loss_of(bench, k);
+    *value = before;
+    return (above - below) / (2 * (double)step);
+}
+
+static void assert_near(const char *what, size_t at, double found, double expected) {
+    if (fabs(found - expected) > 2e-7 * (1 + fabs(expected))) {
+        print_message("%s[%zu]: %.12g, differences say %.12g\n", what, at, found, expected);
+        fail();
+    }
+}
+
+// Whether row 0.. of the batch holds the domain.
+static bool domain_present(const struct bench *bench, size_t domain) {
+    for (size_t r = 0; r < FIXTURE_ROWS; r++)
+        if (network_domain(bench->model, bench->batch.domains[r]) == domain)
+            return true;
+    return false;
+}
+
+static void check_tensors(struct bench *bench, size_t pass, size_t k) {
+    const struct model *model = bench->model;
+    for (size_t t = 0; t < model->tensor_count; t++) {
+        const struct model_tensor *tensor = &model->tensors[t];
+        const struct tensor_traits *traits = &model->traits[t];
+        if (traits->role != TENSOR_WEIGHT ||
+            (traits->domain != NETWORK_NONE && !domain_present(bench, traits->domain)))
+            continue;
+        if (traits->task != NETWORK_NONE && k != traits->task && k != FIXTURE_TASKS)
+            continue;
+        size_t from = traits->task == NETWORK_NONE ? pass : 0;
+        const real *gradient = bench->gradients + from * model->weight_elements + traits->offset;
+        for (size_t i = 0; i < tensor->rows * tensor->columns; i++)
+            assert_near(tensor->name, i, (double)gradient[i],
+                        difference(bench, &tensor->data[i], k));
+    }
+}
+
+static void check_rows(struct bench *bench, size_t pass, size_t k) {
+    const struct model *model = bench->model;
+    for (size_t t = 0; t < 3; t++) {
+        const struct touched *touched = &bench->touched[t];
+        size_t dimension = model->table_dimension[t];
+        for (size_t u = 0; u < touched->count; u++) {
+            real *values = table_values(&model->tables[t], touched->slots[u]);
+            for (size_t c = 0; c < dimension; c++)
+                assert_near("row", u, (double)touched_gradient(touched, u, pass, dimension)[c],
+                            difference(bench, &values[c], k));
+            const real *wide = touched_gradient(touched, u, touched->passes, dimension);
+            for (size_t j = 0; j < model->wide; j++)
+                if (j == k || k == FIXTURE_TASKS)
+                    assert_near("wide", u, (double)wide[j],
+                                difference(bench, &values[dimension + j], k));
+        }
+    }
+}
+
+// k < FIXTURE_TASKS: the pass of one task; else one pass for all.
+static void check_pass(struct bench *bench, size_t pass, size_t k) {
+    const struct model *model = bench->model;
+    struct piece pieces[128];
+    bool passes[FIXTURE_TASKS] = {false};
+    passes[pass] = true;
+    assert_true(loss_of(bench, k) > 0);
+    for (size_t i = 0; i < 2; i++)
+        network_backward(model, &bench->act, &bench->lanes[i], pass, k == FIXTURE_TASKS ? 0 : k,
+                         k == FIXTURE_TASKS ? k : k + 1, bench->active);
+    size_t count = gradient_pieces(model, NULL);
+    assert_true(count <= 128);
+    gradient_pieces(model, pieces);
+    for (size_t i = 0; i < count; i++) {
+        size_t from = pieces[i].task == NETWORK_NONE ? pass : 0;
+        gradient_take(model, &bench->act, &pieces[i], from, bench->lanes, 2, 1,
+                      bench->gradients + from * model->weight_elements, bench->scratch);
+    }
+    for (size_t t = 0; t < 3; t++)
+        touched_sum(&bench->touched[t], model, &bench->act, passes, 0, bench->touched[t].count);
+    check_tensors(bench, pass, k);
+    check_rows(bench, pass, k);
+}
+
+static void check_spec(const struct model_spec *spec) {
+    struct bench bench;
+    bench_init(&bench, spec);
+    for (size_t k = 0; k < FIXTURE_TASKS; k++)
+        check_pass(&bench, k, k);
+    check_pass(&bench, 0, FIXTURE_TASKS);
+    bench_deinit(&bench);
+}
+
+static void sharings_agree_with_differences(void **state) {
+    (void)state;
+    const int sharings[] = {MODEL_SHARED_BOTTOM, MODEL_OMOE, MODEL_MMOE};
+    for (size_t i = 0; i < 3; i++) {
+        struct model_spec spec = fixture_spec();
+        spec.settings.sharing = sharings[i];
+        check_spec(&spec);
+        spec.settings.expert_layers.count = 1; // gates and mixtures on one plane
+        spec.settings.tower_layers.count = 0;
+        spec.settings.wide = false;
+        check_spec(&spec);
+    }
+}
+
+static void domains_agree_with_differences(void **state) {
+    (void)state;
+    for (unsigned bits = 0; bits < 16; bits++) {
+        struct model_spec spec = fixture_spec();
+        spec.settings.domains = MODEL_DOMAINS_STAR;
+        spec.settings.star_towers = bits & 1;
+        spec.settings.star_trunk = bits & 2;
+        spec.settings.auxiliary = bits & 4;
+        spec.settings.norm = bits & 8 ? MODEL_NORM_MOVING : MODEL_NORM_NONE;
+        spec.settings.wide = bits == 15;
+        spec.settings.sharing = bits % 3 == 0   ? MODEL_SHARED_BOTTOM
+                                : bits % 3 == 1 ? MODEL_OMOE
+                                                : MODEL_MMOE;
+        check_spec(&spec);
+    }
+}
+
+static void normalisation_without_domains_agrees_with_differences(void **state) {
+    (void)state;
+    struct model_spec spec = fixture_spec();
+    spec.settings.norm = MODEL_NORM_MOVING;
+    check_spec(&spec);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sharings_agree_with_differences),
+        cmocka_unit_test(domains_agree_with_differences),
+        cmocka_unit_test(normalisation_without_domains_agrees_with_differences),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,141 @@
+// Small models and batches for tests of the learner, in either number type.
+#ifndef FRESHET_TESTS_TRAINER_LEARNER_FIXTURE_H
+#define FRESHET_TESTS_TRAINER_LEARNER_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/rng.h"
+#include "trainer/learner.h"
+
+enum { FIXTURE_TASKS = 3, FIXTURE_ROWS = 24 };
+
+static const struct model_field fixture_fields[] = {
+    {.name = "user", .table = 0, .dimension = 4},
+    {.name = "author", .table = 1, .dimension = 3},
+    {.name = "friend", .table = 0, .dimension = 4},
+    {.name = "tags", .table = 2, .dimension = 3, .multi = true},
+};
+static int64_t fixture_experts[] = {6, 5};
+static int64_t fixture_tower[] = {4};
+static int64_t fixture_auxiliary[] = {5, 3};
+
+static inline struct model_spec fixture_spec(void) {
+    return (struct model_spec){
+        .fields = fixture_fields,
+        .field_count = 4,
+        .categorical_count = 3,
+        .numeric_count = 2,
+        .task_count = FIXTURE_TASKS,
+        .table_count = 3,
+        .settings = {.sharing = MODEL_MMOE,
+                     .experts = 3,
+                     .expert_layers = {fixture_experts, 2},
+                     .tower_layers = {fixture_tower, 1},
+                     .domains = MODEL_DOMAINS_NONE,
+                     .domains_max = 3,
+                     .star_towers = true,
+                     .auxiliary_layers = {fixture_auxiliary, 2},
+                     .wide = true,
+                     .unknown_share = 0,
+                     .embedding_init = 0.3,
+                     .seed = 7},
+    };
+}
+
+// All that the model can do at once.
+static inline struct model_spec fixture_spec_whole(void) {
+    struct model_spec spec = fixture_spec();
+    spec.settings.domains = MODEL_DOMAINS_STAR;
+    spec.settings.star_trunk = true;
+    spec.settings.auxiliary = true;
+    spec.settings.norm = MODEL_NORM_MOVING;
+    spec.settings.unknown_share = 0.2;
+    return spec;
+}
+
+static inline struct learner_settings fixture_settings(void) {
+    return (struct learner_settings){
+        .batch_rows = FIXTURE_ROWS,
+        .lanes = 3,
+        .threads = 1,
+        .optimiser = LEARNER_ADAGRAD,
+        .learning_rate = 0.05,
+        .accumulator_init = 1e-8,
+        .row_optimiser = LEARNER_ROW_ADAGRAD,
+        .row_learning_rate = 0.1,
+        .gradient_clip = INFINITY,
+        .balance = LEARNER_BALANCE_FIXED,
+        .strategy = LEARNER_STRATEGY_C,
+        .target_task = "click",
+        .relax = 0.7,
+        .beta = 0.9,
+        .balance_limit = INFINITY,
+    };
+}
+
+static const double fixture_weights[FIXTURE_TASKS] = {1, 0.5, 2};
+
+// Rows with missing ids and numbers, empty lists, and tasks that are not settled everywhere.
+static inline void fixture_batch(struct minibatch *batch, const struct model_spec *spec,
+                                 uint64_t seed, uint32_t domains) {
+    struct error err;
+    struct rng rng;
+    rng_init(&rng, seed);
+    minibatch_reset(batch);
+    for (size_t r = 0; r < FIXTURE_ROWS; r++) {
+        for (size_t f = 0; f < spec->categorical_count; f++)
+            batch->ids[f * batch->capacity + r] = rng_below(&rng, 12);
+        for (size_t l = 0; l < spec->field_count - spec->categorical_count; l++) {
+            uint64_t ids[4];
+            size_t count = (size_t)rng_below(&rng, 4);
+            for (size_t i = 0; i < count; i++)
+                ids[i] = rng_below(&rng, 9);
+            assert_int_equal(minibatch_list_append(batch, l, ids, count, &err), STATUS_OK);
+        }
+        for (size_t i = 0; i < spec->numeric_count; i++)
+            batch->numbers[i * batch->capacity + r] =
+                rng_below(&rng, 5) == 0 ? NAN : (float)(5 * rng_normal(&rng));
+        batch->domains[r] = (uint32_t)rng_below(&rng, domains);
+        for (size_t k = 0; k < spec->task_count; k++) {
+            batch->labels[k * batch->capacity + r] = rng_below(&rng, 3) == 0;
+            batch->weights[k * batch->capacity + r] =
+                k > 0 && rng_below(&rng, 4) == 0 ? 0 : (float)(0.5 + rng_uniform(&rng));
+        }
+        batch->rows++;
+    }
+}
+
+static inline struct learner *fixture_learner(const struct model_spec *spec,
+                                              const struct learner_settings *settings) {
+    struct error err;
+    struct learner *learner = NULL;
+    enum status status = learner_new(spec, settings, fixture_weights, 0, &learner, &err);
+    if (status != STATUS_OK)
+        print_message("%s\n", err.message);
+    assert_int_equal(status, STATUS_OK);
+    return learner;
+}
+
+// Steps of batches seeded from `first`.
+static inline void fixture_learn(struct learner *learner, uint64_t first, size_t steps,
+                                 uint32_t domains) {
+    const struct model_spec *spec = model_spec_of(learner_model(learner));
+    struct minibatch batch;
+    struct learner_report report;
+    struct error err;
+    assert_int_equal(minibatch_init(&batch, spec, FIXTURE_ROWS, &err), STATUS_OK);
+    for (size_t i = 0; i < steps; i++) {
+        fixture_batch(&batch, spec, first + i, domains);
+        assert_int_equal(learner_step(learner, &batch, &report, &err), STATUS_OK);
+    }
+    minibatch_deinit(&batch, spec);
+}
+
+#endif

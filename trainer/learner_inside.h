@@ -1,0 +1,126 @@
+// The learner's inside, shared by its files. Private to trainer/learner*.c.
+//
+//   learner.c          life, options' checks, prediction
+//   learner_options.c  the table of options
+//   learner_step.c     one step: phases of work over lanes, in order
+//   learner_dense.c    norms, balancing and updates of dense tensors
+//   learner_rows.c     the same of rows
+//   learner_moments.c  moving moments of inputs
+//   learner_changes.c  what changed, slices, new domains
+//   learner_save.c     state to bytes and back
+#ifndef FRESHET_TRAINER_LEARNER_INSIDE_H
+#define FRESHET_TRAINER_LEARNER_INSIDE_H
+
+#include "trainer/balance.h"
+#include "trainer/lanes.h"
+#include "trainer/learner.h"
+#include "trainer/touched.h"
+
+#define LEARNER_ROWS_PIECE 128     // rows of a table that one item of work takes
+#define LEARNER_DENSE_PIECE 8192   // elements of a tensor, about
+#define LEARNER_SHARE_MOMENTUM .01 // of a task's moving labelled share
+#define LEARNER_SHARE_FLOOR .01
+#define LEARNER_SQUARE_MAX 1e36 // a squared norm beyond would overflow accumulators
+
+// One worker's own memory.
+struct learner_worker {
+    struct model_scratch *predict;
+    real *logits;   // [tasks][lane rows]
+    real *gradient; // gradient_scratch
+    real *row;      // one row's combined gradient
+    size_t *counts; // [domains + 1]
+};
+// Rows [first, first + rows) of a tensor: an item of the phases over dense weights.
+struct dense_piece {
+    size_t tensor, first, rows;
+    double norm[MODEL_TASKS_MAX], dot[MODEL_TASKS_MAX]; // of a pass's gradient; with the target's
+    double combined;                                    // squared norm after balancing
+};
+struct row_piece {
+    size_t table, first, count; // of touched rows
+    double norm[MODEL_TASKS_MAX], dot[MODEL_TASKS_MAX];
+    uint64_t skipped;
+};
+// What a lane found.
+struct lane_report {
+    double loss[MODEL_TASKS_MAX];
+    uint64_t labelled[MODEL_TASKS_MAX];
+    uint64_t skipped;
+};
+
+struct learner {
+    struct learner_settings settings; // target_task is not kept
+    double task_weights[MODEL_TASKS_MAX];
+    size_t target, tasks;
+    struct model *model;
+    struct lanes *lanes;
+    size_t lane_rows;
+    struct learner_worker *workers;
+
+    // State that is saved.
+    real *state;                      // [1 or 2][weight_elements]: accumulators, or Adam's moments
+    uint64_t *steps;                  // [tensors] taken
+    struct balance_average *averages; // [blocks][tasks]; block = tensor, then table
+    double labelled_share[MODEL_TASKS_MAX];
+    bool share_known[MODEL_TASKS_MAX];
+    uint64_t step;           // steps taken
+    bool *domain_known;      // [domains] has parameters of its own
+    bool *tensor_changed;    // [tensors]
+    struct touched *touched; // [tables]
+
+    // Memory of a step.
+    struct activations act;
+    struct lane *lane; // [lanes]
+    struct segment *segments;
+    size_t lane_count; // in use by this batch
+    struct lane_report *lane_reports;
+    uint32_t *domains, *positions; // [batch_rows]
+    uint32_t *slots;               // [categorical][batch_rows]
+    uint32_t **list_slots;         // [multi]
+    size_t *list_capacity;
+    real *gradients; // [passes][weight_elements]
+    struct piece *pieces;
+    size_t piece_count;
+    struct dense_piece *dense;
+    size_t dense_count;
+    struct row_piece *rows;
+    size_t row_count, row_capacity;
+    double *factors; // [blocks][tasks] of gradients, by balancing
+    double *scales;  // [tensors] of the combined gradient: 0 = no step, less than 1 = clipped
+    enum status *table_status; // [tables]
+    struct error *table_error; // [tables]
+    bool *domain_labelled;     // [domains][tasks]
+
+    // Of the step under way.
+    const struct minibatch *batch;
+    struct learner_report *report;
+    bool active[MODEL_TASKS_MAX]; // has labels
+    bool active_passes[MODEL_TASKS_MAX];
+    size_t passes; // 1: all tasks at once; else one a task
+    bool summed;
+    double alpha[MODEL_TASKS_MAX]; // of a task's dense gradients
+};
+
+static inline real *learner_gradient(const struct learner *learner, size_t pass, size_t tensor) {
+    return learner->gradients + pass * learner->model->weight_elements +
+           learner->model->traits[tensor].offset;
+}
+static inline size_t learner_table_block(const struct learner *learner, size_t table) {
+    return learner->model->tensor_count + table;
+}
+// Whether pass's gradient of a tensor's shared columns exists.
+bool learner_pass_present(const struct learner *learner, size_t tensor, size_t pass);
+
+// Phases; those named _work are items for lanes_run.
+void learner_dense_norm_work(void *self, size_t item, size_t worker);
+void learner_dense_combine_work(void *self, size_t item, size_t worker);
+void learner_dense_step_work(void *self, size_t item, size_t worker);
+void learner_rows_sum(struct learner *learner, struct row_piece *piece);
+void learner_rows_step(struct learner *learner, struct row_piece *piece, size_t worker);
+void learner_balance(struct learner *learner);
+void learner_dense_decide(struct learner *learner); // which tensors step, how far; marks changes
+
+size_t learner_moment_items(const struct learner *learner);
+void learner_moments_move(struct learner *learner, size_t item);
+
+#endif

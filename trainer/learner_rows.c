@@ -1,0 +1,69 @@
+// Touched rows after the backward passes: sums, norms, the balanced step.
+#include "trainer/learner_inside.h"
+
+#include <string.h>
+
+#include "model/vector.h"
+#include "trainer/optimise.h"
+
+void learner_rows_sum(struct learner *learner, struct row_piece *piece) {
+    const struct touched *touched = &learner->touched[piece->table];
+    size_t dimension = learner->model->table_dimension[piece->table];
+    touched_sum(touched, learner->model, &learner->act, learner->active_passes, piece->first,
+                piece->count);
+    if (learner->settings.balance != LEARNER_BALANCE_METABALANCE)
+        return;
+    size_t target = learner->target;
+    for (size_t pass = 0; pass < learner->passes; pass++) {
+        piece->norm[pass] = piece->dot[pass] = 0;
+        for (size_t u = piece->first;
+             learner->active_passes[pass] && u < piece->first + piece->count; u++) {
+            const real *sum = touched_gradient(touched, u, pass, dimension);
+            piece->norm[pass] += vector_dot(sum, sum, dimension);
+            if (learner->active_passes[target] && pass != target)
+                piece->dot[pass] +=
+                    vector_dot(sum, touched_gradient(touched, u, target, dimension), dimension);
+        }
+    }
+}
+
+VECTOR_CLONES
+static void combine(const struct learner *learner, const struct touched *touched, size_t row,
+                    size_t dimension, real *restrict out) {
+    const double *factors =
+        learner->factors + learner_table_block(learner, touched->table) * learner->tasks;
+    memset(out, 0, dimension * sizeof *out);
+    for (size_t pass = 0; pass < learner->passes; pass++) {
+        if (!learner->active_passes[pass])
+            continue;
+        const real *restrict sum = touched_gradient(touched, row, pass, dimension);
+        real factor = learner->passes > 1 ? (real)factors[pass] : (real)1;
+        for (size_t c = 0; c < dimension; c++)
+            out[c] += factor * sum[c];
+    }
+    const real *wide = touched_gradient(touched, row, learner->passes, dimension);
+    for (size_t k = 0; k < learner->model->wide; k++)
+        out[dimension + k] = wide[k];
+}
+
+void learner_rows_step(struct learner *learner, struct row_piece *piece, size_t worker) {
+    const struct touched *touched = &learner->touched[piece->table];
+    const struct table *table = &learner->model->tables[piece->table];
+    size_t dimension = learner->model->table_dimension[piece->table];
+    real *gradient = learner->workers[worker].row;
+    piece->skipped = 0;
+    for (size_t u = piece->first; u < piece->first + piece->count; u++) {
+        combine(learner, touched, u, dimension, gradient);
+        double square = vector_dot(gradient, gradient, table->width);
+        if (!(square < LEARNER_SQUARE_MAX))
+            piece->skipped++;
+        if (!(square < LEARNER_SQUARE_MAX) || !(square > 0))
+            continue;
+        double clip = learner->settings.gradient_clip;
+        double scale = sqrt(square) > clip ? clip / sqrt(square) : 1;
+        uint32_t slot = touched->slots[u];
+        optimise_row(learner->settings.row_optimiser, table_values(table, slot),
+                     table_state(table, slot), gradient, dimension, learner->model->wide, scale,
+                     learner->settings.row_learning_rate);
+    }
+}

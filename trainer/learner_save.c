@@ -1,0 +1,230 @@
+// The learner's state as bytes, in one walk that both saves and loads:
+//
+//   magic, identity of shape and settings (threads aside)
+//   step, labelled shares, domains known, balancing averages, steps of tensors
+//   tensors without default rows, state of the dense optimiser
+//   each table: rows, then id, values, state of the default row and of each row in order of
+//   insertion marks of changes: tensors; each table's slots in order of first touch checksum of all
+//   before
+//
+// Numbers are as in memory, little-endian; equal states give equal bytes, because rows are written
+// in the order of insertion, and a loaded table has no holes.
+#include "trainer/learner_inside.h"
+
+#include <string.h>
+
+#include "base/hash.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the saved form is little-endian");
+
+static const uint64_t magic = 0x31306e7261656c66; // "flearn01"
+
+// One direction of the walk. Exactly one of sink and source is set, or neither: then only the
+// checksum is taken.
+struct walk {
+    const struct sink *sink;
+    const struct source *source;
+    uint64_t checksum;
+    struct error *err;
+    enum status status; // first failure; later steps do nothing
+};
+
+static void pass(struct walk *walk, void *bytes, size_t length) {
+    if (walk->status != STATUS_OK || length == 0)
+        return;
+    if (walk->source)
+        walk->status = source_get(walk->source, bytes, length, walk->err);
+    else if (walk->sink)
+        walk->status = sink_put(walk->sink, bytes, length, walk->err);
+    if (walk->status == STATUS_OK)
+        walk->checksum = hash_chain(walk->checksum, bytes, length);
+}
+
+static uint64_t pass_number(struct walk *walk, uint64_t number) {
+    pass(walk, &number, sizeof number);
+    return number;
+}
+
+static void fail(struct walk *walk, enum status status, const char *reason) {
+    if (walk->status == STATUS_OK)
+        walk->status = error_set(walk->err, status, "could not load the learner: %s", reason);
+}
+
+static uint64_t identity_add(uint64_t identity, uint64_t number) {
+    return hash_chain(identity, &number, sizeof number);
+}
+
+// Changes whenever saved state of one learner means nothing to another.
+static uint64_t identity_of(const struct learner *learner) {
+    const struct model *model = learner->model;
+    const struct model_settings *shape = &model->spec.settings;
+    const struct learner_settings *settings = &learner->settings;
+    const double reals[] = {shape->unknown_share,
+                            shape->embedding_init,
+                            settings->learning_rate,
+                            settings->accumulator_init,
+                            settings->row_learning_rate,
+                            settings->gradient_clip,
+                            settings->relax,
+                            settings->beta,
+                            settings->balance_limit};
+    const int64_t numbers[] = {
+        shape->sharing,       shape->experts,     shape->domains,           shape->seed,
+        settings->batch_rows, settings->lanes,    settings->optimiser,      settings->row_optimiser,
+        settings->balance,    settings->strategy, (int64_t)learner->target, (int64_t)sizeof(real)};
+    uint64_t identity = hash_chain(0, reals, sizeof reals);
+    identity = hash_chain(identity, numbers, sizeof numbers);
+    identity =
+        hash_chain(identity, learner->task_weights, learner->tasks * sizeof *learner->task_weights);
+    for (size_t t = 0; t < model->tensor_count; t++) {
+        const struct model_tensor *tensor = &model->tensors[t];
+        identity = hash_chain(identity, tensor->name, strlen(tensor->name));
+        identity = identity_add(identity, tensor->rows);
+        identity = identity_add(identity, tensor->columns);
+    }
+    for (size_t f = 0; f < model->spec.field_count; f++) {
+        identity = identity_add(identity, model->spec.fields[f].table);
+        identity = identity_add(identity, model->field_offset[f]);
+        identity = identity_add(identity, model->spec.fields[f].multi);
+    }
+    return identity;
+}
+
+static void pass_bools(struct walk *walk, bool *flags, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        unsigned char byte = flags[i];
+        pass(walk, &byte, 1);
+        if (byte > 1)
+            fail(walk, STATUS_CORRUPT, "a flag is neither 0 nor 1");
+        flags[i] = byte == 1;
+    }
+}
+
+static void pass_dense(struct walk *walk, struct learner *learner) {
+    const struct model *model = learner->model;
+    size_t blocks = model->tensor_count + model->spec.table_count;
+    learner->step = pass_number(walk, learner->step);
+    pass(walk, learner->labelled_share, learner->tasks * sizeof *learner->labelled_share);
+    pass_bools(walk, learner->share_known, learner->tasks);
+    pass_bools(walk, learner->domain_known, model->domain_count);
+    pass(walk, learner->averages, blocks * learner->tasks * sizeof *learner->averages);
+    pass(walk, learner->steps, model->tensor_count * sizeof *learner->steps);
+    for (size_t t = 0; t < model->tensor_count; t++) {
+        const struct model_tensor *tensor = &model->tensors[t];
+        if (model->traits[t].role != TENSOR_DEFAULT_ROW)
+            pass(walk, tensor->data, tensor->rows * tensor->columns * sizeof *tensor->data);
+    }
+    size_t states = learner->settings.optimiser == LEARNER_ADAM ? 2 : 1;
+    pass(walk, learner->state, states * model->weight_elements * sizeof *learner->state);
+}
+
+static void pass_row(struct walk *walk, const struct table *table, uint32_t slot) {
+    pass(walk, table_values(table, slot), table->width * sizeof(real));
+    pass(walk, table_state(table, slot), table->state_width * sizeof(real));
+}
+
+static void load_rows(struct walk *walk, struct learner *learner, size_t t, uint64_t rows) {
+    struct table *table = &learner->model->tables[t];
+    table_reset(table);
+    pass_row(walk, table, TABLE_DEFAULT_SLOT);
+    for (uint64_t i = 0; i < rows && walk->status == STATUS_OK; i++) {
+        uint64_t id = pass_number(walk, 0);
+        uint32_t slot;
+        if (walk->status == STATUS_OK && (id == 0 || table_find(table, id) != TABLE_DEFAULT_SLOT))
+            fail(walk, STATUS_CORRUPT, "a row's id comes twice or is 0");
+        if (walk->status == STATUS_OK)
+            walk->status = table_insert(table, id, &slot, walk->err);
+        if (walk->status == STATUS_OK)
+            pass_row(walk, table, slot);
+    }
+}
+
+static void pass_rows(struct walk *walk, struct learner *learner, size_t t) {
+    const struct table *table = &learner->model->tables[t];
+    uint64_t rows = pass_number(walk, table_rows(table));
+    if (walk->source) {
+        load_rows(walk, learner, t, rows);
+        return;
+    }
+    pass_row(walk, table, TABLE_DEFAULT_SLOT);
+    for (uint32_t slot = 1; slot < table->slots; slot++) {
+        if (table_id(table, slot) == 0)
+            continue;
+        pass_number(walk, table_id(table, slot));
+        pass_row(walk, table, slot);
+    }
+}
+
+// Slots are named by their ids, which hold whatever slots a loaded table gives.
+static void pass_changes(struct walk *walk, struct learner *learner, size_t t) {
+    struct touched *touched = &learner->touched[t];
+    const struct table *table = &learner->model->tables[t];
+    uint64_t count = pass_number(walk, touched->change_count);
+    if (!walk->source) {
+        for (size_t i = 0; i < touched->change_count; i++)
+            pass_number(walk, table_id(table, touched->changes[i]));
+        return;
+    }
+    touched_changes_clear(touched);
+    if (walk->status == STATUS_OK)
+        walk->status = touched_reserve(touched, table->slots, walk->err);
+    for (uint64_t i = 0; i < count && walk->status == STATUS_OK; i++) {
+        uint64_t id = pass_number(walk, 0);
+        uint32_t slot = table_find(table, id);
+        if (id != 0 && slot == TABLE_DEFAULT_SLOT)
+            fail(walk, STATUS_CORRUPT, "a changed row does not exist");
+        else if (walk->status == STATUS_OK)
+            touched_change(touched, slot);
+    }
+}
+
+static void walk_state(struct walk *walk, struct learner *learner, bool with_changes) {
+    if (pass_number(walk, magic) != magic)
+        fail(walk, STATUS_CORRUPT, "these are not a learner's bytes");
+    uint64_t identity = identity_of(learner);
+    if (pass_number(walk, identity) != identity)
+        fail(walk, STATUS_CHANGED, "it was saved with another model or other settings");
+    if (walk->status != STATUS_OK)
+        return;
+    pass_dense(walk, learner);
+    for (size_t t = 0; t < learner->model->spec.table_count; t++)
+        pass_rows(walk, learner, t);
+    if (!with_changes)
+        return;
+    pass_bools(walk, learner->tensor_changed, learner->model->tensor_count);
+    for (size_t t = 0; t < learner->model->spec.table_count; t++)
+        pass_changes(walk, learner, t);
+    uint64_t checksum = walk->checksum;
+    if (pass_number(walk, checksum) != checksum)
+        fail(walk, STATUS_CORRUPT, "the checksum does not agree");
+}
+
+// The walk writes into the learner when it loads, never otherwise.
+static struct learner *unconst(const struct learner *learner) {
+    union {
+        const struct learner *from;
+        struct learner *to;
+    } both = {.from = learner};
+    return both.to;
+}
+
+enum status learner_save(const struct learner *learner, const struct sink *sink,
+                         struct error *err) {
+    struct walk walk = {.sink = sink, .err = err};
+    walk_state(&walk, unconst(learner), true);
+    return walk.status;
+}
+
+enum status learner_load(struct learner *learner, const struct source *source, struct error *err) {
+    struct walk walk = {.source = source, .err = err};
+    walk_state(&walk, learner, true);
+    if (walk.status == STATUS_OK)
+        network_unsettle(learner->model);
+    return walk.status;
+}
+
+uint64_t learner_fingerprint(const struct learner *learner) {
+    struct walk walk = {.err = NULL};
+    walk_state(&walk, unconst(learner), false);
+    return walk.checksum;
+}

@@ -1,0 +1,375 @@
+// One step: phases over lanes, tables and tensors, each complete before the next begins.
+//
+//   1  order of each lane's rows by domain; slots of all ids
+//   2  the rows touched, table by table; unseen ids get theirs
+//   3  lanes: inputs, forward, losses, backward passes
+//   4  gradients: of weights piece by piece, of rows by their occurrences; with MetaBalance, norms
+//   5  MetaBalance: norms of dense blocks, then factors
+//   6  balanced sums of dense gradients; rows step
+//   7  dense weights step; moments move
+#include "trainer/learner_inside.h"
+
+#include <string.h>
+
+#include "base/rng.h"
+
+static const uint64_t unknown_stream = 0x756e6b6e6f776e; // apart from other draws of the seed
+
+static void lanes_cut(struct learner *learner) {
+    size_t rows = learner->batch->rows;
+    learner->lane_count = (rows + learner->lane_rows - 1) / learner->lane_rows;
+    for (size_t i = 0; i < learner->lane_count; i++) {
+        size_t first = i * learner->lane_rows, left = rows - first;
+        learner->lane[i].first = first;
+        learner->lane[i].rows = left < learner->lane_rows ? left : learner->lane_rows;
+    }
+}
+
+// Domains as trained: some rows stand in for domains nobody has seen.
+static void domains_draw(struct learner *learner) {
+    const struct model_settings *settings = &learner->model->spec.settings;
+    const struct minibatch *batch = learner->batch;
+    for (size_t r = 0; r < batch->rows; r++) {
+        size_t domain = network_domain(learner->model, batch->domains[r]);
+        if (learner->model->domain_count > 1 && settings->unknown_share > 0 &&
+            rng_uniform_at((uint64_t)settings->seed, unknown_stream, learner->step, r) <
+                settings->unknown_share)
+            domain = MINIBATCH_DOMAIN_UNKNOWN;
+        learner->domains[r] = (uint32_t)domain;
+        network_settle(learner->model, domain);
+    }
+}
+
+static void labels_count(struct learner *learner) {
+    const struct minibatch *batch = learner->batch;
+    size_t tasks = learner->tasks;
+    memset(learner->domain_labelled, 0,
+           learner->model->domain_count * tasks * sizeof *learner->domain_labelled);
+    for (size_t k = 0; k < tasks; k++) {
+        size_t labelled = 0;
+        for (size_t r = 0; r < batch->rows; r++) {
+            float weight = batch->weights[k * batch->capacity + r];
+            if (!(weight < 0) && !(weight > 0) && !isnan(weight))
+                continue;
+            labelled++;
+            learner->domain_labelled[learner->domains[r] * tasks + k] = true;
+        }
+        learner->active[k] = labelled > 0;
+        double share = (double)labelled / (double)batch->rows;
+        double *average = &learner->labelled_share[k];
+        *average = learner->share_known[k] ? *average + LEARNER_SHARE_MOMENTUM * (share - *average)
+                                           : share;
+        learner->share_known[k] = true;
+        double floored = *average > LEARNER_SHARE_FLOOR ? *average : LEARNER_SHARE_FLOOR;
+        learner->alpha[k] = 1 / ((double)learner->settings.batch_rows * floored);
+    }
+}
+
+// One backward pass serves all tasks when they add with one scale.
+static void passes_choose(struct learner *learner) {
+    size_t tasks = learner->tasks, some = tasks;
+    learner->summed = learner->settings.balance == LEARNER_BALANCE_FIXED;
+    for (size_t k = 0; k < tasks; k++) {
+        if (!learner->active[k])
+            continue;
+        if (some < tasks &&
+            (learner->alpha[k] < learner->alpha[some] || learner->alpha[k] > learner->alpha[some]))
+            learner->summed = false;
+        some = k;
+    }
+    learner->passes = learner->summed ? 1 : tasks;
+    for (size_t pass = 0; pass < learner->passes; pass++)
+        learner->active_passes[pass] = learner->summed ? some < tasks : learner->active[pass];
+    size_t blocks = learner->model->tensor_count + learner->model->spec.table_count;
+    for (size_t i = 0; i < blocks * tasks; i++)
+        learner->factors[i] = 1;
+}
+
+static void look_up_work(void *self, size_t item, size_t worker) {
+    struct learner *learner = self;
+    const struct model *model = learner->model;
+    const struct minibatch *batch = learner->batch;
+    if (item < learner->lane_count) {
+        struct lane *lane = &learner->lane[item];
+        inputs_order(model, learner->domains, lane->first, &learner->act, lane,
+                     learner->workers[worker].counts);
+        for (size_t p = lane->first; p < lane->first + lane->rows; p++)
+            learner->positions[learner->act.order[p]] = (uint32_t)p;
+        return;
+    }
+    size_t f = item - learner->lane_count;
+    const struct table *table = &model->tables[model->spec.fields[f].table];
+    if (f < model->spec.categorical_count) {
+        table_find_many(table, batch->ids + f * batch->capacity, batch->rows,
+                        learner->slots + f * (size_t)learner->settings.batch_rows);
+        return;
+    }
+    size_t list = f - model->spec.categorical_count;
+    size_t count = batch->list_begin[list * (batch->capacity + 1) + batch->rows];
+    table_find_many(table, batch->list_ids[list], count, learner->list_slots[list]);
+}
+
+static void collect_work(void *self, size_t item, size_t worker) {
+    (void)worker;
+    struct learner *learner = self;
+    struct touched_source source = {
+        .batch = learner->batch,
+        .slots = learner->slots,
+        .stride = (size_t)learner->settings.batch_rows,
+        .list_slots = learner->list_slots,
+        .positions = learner->positions,
+    };
+    learner->table_status[item] = touched_collect(&learner->touched[item], learner->model, &source,
+                                                  learner->passes, &learner->table_error[item]);
+}
+
+// -log p of the label under p = 1 / (1 + e^-z), without overflow.
+static double logloss(double z, double label) {
+    return (z > 0 ? z : 0) - z * label + log1p(exp(-fabs(z)));
+}
+
+static bool row_usable(const struct learner *learner, size_t row, const real *logits) {
+    const struct minibatch *batch = learner->batch;
+    for (size_t k = 0; k < learner->tasks; k++) {
+        float weight = batch->weights[k * batch->capacity + row];
+        float label = batch->labels[k * batch->capacity + row];
+        bool labelled = weight < 0 || weight > 0 || isnan(weight);
+        if (!isfinite((double)logits[k]) || (labelled && (!isfinite(weight) || !isfinite(label))))
+            return false;
+    }
+    return true;
+}
+
+// Slopes of the logits: task weight x row weight x (p - y); a row that cannot be used leaves no
+// trace.
+static void losses_take(struct learner *learner, const struct lane *lane,
+                        struct lane_report *report) {
+    const struct minibatch *batch = learner->batch;
+    size_t tasks = learner->tasks, plane = learner->model->logit_plane;
+    real *slopes = activations_slope(&learner->act, learner->model, 0, plane);
+    *report = (struct lane_report){0};
+    for (size_t p = lane->first; p < lane->first + lane->rows; p++) {
+        const real *logits = learner->act.values[plane] + p * tasks;
+        size_t row = learner->act.order[p];
+        bool usable = row_usable(learner, row, logits);
+        if (!usable)
+            report->skipped++;
+        for (size_t k = 0; k < tasks; k++) {
+            double weight = (double)batch->weights[k * batch->capacity + row];
+            double label = (double)batch->labels[k * batch->capacity + row];
+            slopes[p * tasks + k] = 0;
+            if (!usable || !(weight < 0 || weight > 0))
+                continue;
+            double z = (double)logits[k];
+            report->loss[k] += weight * logloss(z, label);
+            report->labelled[k]++;
+            slopes[p * tasks + k] =
+                (real)(learner->task_weights[k] * weight * (1 / (1 + exp(-z)) - label));
+        }
+        if (!usable)
+            network_drop_row(learner->model, &learner->act, p);
+    }
+}
+
+static void lane_work(void *self, size_t item, size_t worker) {
+    (void)worker;
+    struct learner *learner = self;
+    const struct lane *lane = &learner->lane[item];
+    struct resolved resolved = {
+        .slots = learner->slots,
+        .stride = (size_t)learner->settings.batch_rows,
+        .list_slots = learner->list_slots,
+    };
+    inputs_gather(learner->model, learner->batch, &resolved, &learner->act, lane);
+    network_forward(learner->model, &learner->act, lane);
+    losses_take(learner, lane, &learner->lane_reports[item]);
+    for (size_t pass = 0; pass < learner->passes; pass++)
+        if (learner->active_passes[pass])
+            network_backward(learner->model, &learner->act, lane, pass, learner->summed ? 0 : pass,
+                             learner->summed ? learner->tasks : pass + 1, learner->active);
+}
+
+static double pass_alpha(const struct learner *learner, size_t pass) {
+    if (!learner->summed)
+        return learner->alpha[pass];
+    size_t k = 0; // all that are active share one
+    while (!learner->active[k])
+        k++;
+    return learner->alpha[k];
+}
+
+// Items: pieces x passes, then pieces of rows.
+static void gradient_work(void *self, size_t item, size_t worker) {
+    struct learner *learner = self;
+    size_t dense = learner->piece_count * learner->passes;
+    if (item >= dense) {
+        learner_rows_sum(learner, &learner->rows[item - dense]);
+        return;
+    }
+    const struct piece *piece = &learner->pieces[item / learner->passes];
+    size_t pass = item % learner->passes;
+    double alpha;
+    if (piece->task != NETWORK_NONE) {
+        if (pass != 0 || !learner->active[piece->task])
+            return;
+        alpha = learner->alpha[piece->task];
+    } else {
+        if (!learner->active_passes[pass])
+            return;
+        alpha = pass_alpha(learner, pass);
+    }
+    gradient_take(learner->model, &learner->act, piece, pass, learner->lane, learner->lane_count,
+                  (real)alpha, learner->gradients + pass * learner->model->weight_elements,
+                  learner->workers[worker].gradient);
+}
+
+static void combine_work(void *self, size_t item, size_t worker) {
+    struct learner *learner = self;
+    if (item < learner->dense_count)
+        learner_dense_combine_work(self, item, worker);
+    else
+        learner_rows_step(learner, &learner->rows[item - learner->dense_count], worker);
+}
+
+static void step_work(void *self, size_t item, size_t worker) {
+    struct learner *learner = self;
+    if (item < learner->dense_count)
+        learner_dense_step_work(self, item, worker);
+    else
+        learner_moments_move(learner, item - learner->dense_count);
+}
+
+static enum status rows_cut(struct learner *learner, struct error *err) {
+    size_t needed = 0, tables = learner->model->spec.table_count;
+    for (size_t t = 0; t < tables; t++)
+        needed += (learner->touched[t].count + LEARNER_ROWS_PIECE - 1) / LEARNER_ROWS_PIECE;
+    if (needed > learner->row_capacity) {
+        struct row_piece *grown =
+            memory_resize(learner->rows, learner->row_capacity, 2 * needed, sizeof *grown);
+        if (!grown)
+            return error_no_memory(err, 2 * needed * sizeof *grown, "a step");
+        learner->rows = grown;
+        learner->row_capacity = 2 * needed;
+    }
+    learner->row_count = 0;
+    for (size_t t = 0; t < tables; t++)
+        for (size_t first = 0; first < learner->touched[t].count; first += LEARNER_ROWS_PIECE) {
+            size_t left = learner->touched[t].count - first;
+            learner->rows[learner->row_count++] =
+                (struct row_piece){.table = t,
+                                   .first = first,
+                                   .count = left < LEARNER_ROWS_PIECE ? left : LEARNER_ROWS_PIECE};
+        }
+    return STATUS_OK;
+}
+
+static enum status lists_reserve(struct learner *learner, struct error *err) {
+    const struct minibatch *batch = learner->batch;
+    const struct model_spec *spec = &learner->model->spec;
+    for (size_t list = 0; list < spec->field_count - spec->categorical_count; list++) {
+        size_t needed = batch->list_begin[list * (batch->capacity + 1) + batch->rows];
+        if (needed <= learner->list_capacity[list])
+            continue;
+        uint32_t *grown = memory_resize(learner->list_slots[list], learner->list_capacity[list],
+                                        2 * needed, sizeof *grown);
+        if (!grown)
+            return error_no_memory(err, 2 * needed * sizeof *grown, "a minibatch's lists");
+        learner->list_slots[list] = grown;
+        learner->list_capacity[list] = 2 * needed;
+    }
+    return STATUS_OK;
+}
+
+static enum status collect(struct learner *learner, struct error *err) {
+    enum status status = lists_reserve(learner, err);
+    if (status != STATUS_OK)
+        return status;
+    size_t tables = learner->model->spec.table_count;
+    lanes_run(learner->lanes, learner->lane_count + learner->model->spec.field_count, look_up_work,
+              learner);
+    lanes_run(learner->lanes, tables, collect_work, learner);
+    for (size_t t = 0; t < tables; t++)
+        if (learner->table_status[t] != STATUS_OK) {
+            *err = learner->table_error[t];
+            return learner->table_status[t];
+        }
+    return rows_cut(learner, err);
+}
+
+static void report_take(struct learner *learner) {
+    struct learner_report *report = learner->report;
+    for (size_t i = 0; i < learner->lane_count; i++) {
+        report->skipped_rows += learner->lane_reports[i].skipped;
+        for (size_t k = 0; k < learner->tasks; k++) {
+            report->loss[k] += learner->lane_reports[i].loss[k];
+            report->labelled[k] += learner->lane_reports[i].labelled[k];
+        }
+    }
+    for (size_t k = 0; k < learner->tasks; k++) {
+        report->loss[k] /= report->labelled[k] ? (double)report->labelled[k] : 1;
+        report->applied[k] = 1;
+    }
+}
+
+// Which moments moved: those of all rows, and of the domains that had rows.
+static void moments_mark(struct learner *learner) {
+    const struct model *model = learner->model;
+    if (model->numeric_moments != NETWORK_NONE)
+        learner->tensor_changed[model->numeric_moments] = true;
+    if (model->norm_moments != NETWORK_NONE)
+        learner->tensor_changed[model->norm_moments] = true;
+    for (size_t i = 0; i < learner->lane_count && model->norm_domain_moments != NETWORK_NONE; i++)
+        for (size_t s = 0; s < learner->lane[i].segment_count; s++)
+            learner
+                ->tensor_changed[model->norm_domain_moments + learner->lane[i].segments[s].domain] =
+                true;
+}
+
+static void learn(struct learner *learner) {
+    struct lanes *lanes = learner->lanes;
+    lanes_run(lanes, learner->lane_count, lane_work, learner);
+    report_take(learner);
+    lanes_run(lanes, learner->piece_count * learner->passes + learner->row_count, gradient_work,
+              learner);
+    if (learner->settings.balance == LEARNER_BALANCE_METABALANCE) {
+        lanes_run(lanes, learner->dense_count, learner_dense_norm_work, learner);
+        learner_balance(learner);
+    }
+    lanes_run(lanes, learner->dense_count + learner->row_count, combine_work, learner);
+    for (size_t i = 0; i < learner->row_count; i++)
+        learner->report->skipped_updates += learner->rows[i].skipped;
+    learner_dense_decide(learner);
+    lanes_run(lanes, learner->dense_count + learner_moment_items(learner), step_work, learner);
+    moments_mark(learner);
+    network_unsettle(learner->model);
+    learner->step++;
+}
+
+enum status learner_step(struct learner *learner, const struct minibatch *batch,
+                         struct learner_report *ret_report, struct error *err) {
+    struct learner_report report = {0};
+    if (batch->rows > (size_t)learner->settings.batch_rows)
+        return error_set(err, STATUS_INVALID,
+                         "could not learn a minibatch: %zu rows, more than batch_rows %lld",
+                         batch->rows, (long long)learner->settings.batch_rows);
+    enum status status = STATUS_OK;
+    struct error reason;
+    learner->batch = batch;
+    learner->report = &report;
+    if (batch->rows > 0) {
+        lanes_cut(learner);
+        domains_draw(learner);
+        labels_count(learner);
+        passes_choose(learner);
+        status = collect(learner, &reason);
+        if (status == STATUS_OK)
+            learn(learner);
+        else if (err)
+            *err = reason;
+    }
+    learner->batch = NULL;
+    learner->report = NULL;
+    if (status == STATUS_OK)
+        *ret_report = report;
+    return status;
+}

@@ -1,0 +1,250 @@
+// Collects the rows a minibatch touches and sums their gradients.
+#include "trainer/touched.h"
+
+#include <string.h>
+
+#include "model/vector.h"
+
+void touched_deinit(struct touched *touched) {
+    for (size_t i = 0; i < TOUCHED_ROOMS; i++)
+        memory_free(touched->rooms[i].block);
+    *touched = (struct touched){.table = touched->table};
+}
+
+// Room for `needed` elements; capacities at least double, so growing ends soon.
+static bool room_get(struct room *room, size_t needed, size_t size) {
+    if (needed <= room->capacity)
+        return true;
+    size_t grown = room->capacity ? room->capacity : 256;
+    while (grown < needed)
+        grown *= 2;
+    void *moved = memory_resize(room->block, room->capacity, grown, size);
+    if (!moved)
+        return false;
+    room->block = moved;
+    room->capacity = grown;
+    return true;
+}
+
+enum status touched_reserve(struct touched *touched, size_t rows, struct error *err) {
+    if (!room_get(&touched->rooms[TOUCHED_MARK], rows, sizeof *touched->mark) ||
+        !room_get(&touched->rooms[TOUCHED_CHANGED], rows, sizeof *touched->changed) ||
+        !room_get(&touched->rooms[TOUCHED_CHANGES], rows, sizeof *touched->changes))
+        return error_no_memory(err, rows * sizeof *touched->changes, "marks of embedding rows");
+    touched->mark = touched->rooms[TOUCHED_MARK].block;
+    touched->changed = touched->rooms[TOUCHED_CHANGED].block;
+    touched->changes = touched->rooms[TOUCHED_CHANGES].block;
+    return STATUS_OK;
+}
+
+static size_t occurrences_count(const struct touched *touched, const struct model *model,
+                                const struct minibatch *batch) {
+    size_t count = 0;
+    for (size_t f = 0; f < model->spec.field_count; f++) {
+        if (model->spec.fields[f].table != touched->table)
+            continue;
+        count += batch->rows; // an empty list counts as one
+        if (model->spec.fields[f].multi) {
+            size_t list = f - model->spec.categorical_count;
+            count += batch->list_begin[list * (batch->capacity + 1) + batch->rows];
+        }
+    }
+    return count;
+}
+
+static enum status rooms_get(struct touched *touched, const struct model *model,
+                             const struct minibatch *batch, size_t passes, struct error *err) {
+    size_t count = occurrences_count(touched, model, batch);
+    size_t rows = model->tables[touched->table].slots + count; // were all of them new
+    touched->passes = passes;
+    touched->stride = passes * model->table_dimension[touched->table] + model->wide;
+    const struct {
+        struct room *room;
+        size_t needed, size;
+    } wanted[] = {
+        {&touched->rooms[TOUCHED_SLOTS], count + 1, sizeof *touched->slots},
+        {&touched->rooms[TOUCHED_BEGIN], count + 1, sizeof *touched->begin},
+        {&touched->rooms[TOUCHED_UNIQUE], count, sizeof *touched->unique},
+        {&touched->rooms[TOUCHED_FOUND], count, sizeof *touched->found},
+        {&touched->rooms[TOUCHED_SORTED], count, sizeof *touched->occurrences},
+        {&touched->rooms[TOUCHED_GRADIENTS], count * touched->stride, sizeof *touched->gradients},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        if (!room_get(wanted[i].room, wanted[i].needed, wanted[i].size))
+            return error_no_memory(err, wanted[i].needed * wanted[i].size,
+                                   "the gradients of embedding rows");
+    touched->slots = touched->rooms[TOUCHED_SLOTS].block;
+    touched->begin = touched->rooms[TOUCHED_BEGIN].block;
+    touched->unique = touched->rooms[TOUCHED_UNIQUE].block;
+    touched->found = touched->rooms[TOUCHED_FOUND].block;
+    touched->occurrences = touched->rooms[TOUCHED_SORTED].block;
+    touched->gradients = touched->rooms[TOUCHED_GRADIENTS].block;
+    return touched_reserve(touched, rows, err);
+}
+
+struct collecting {
+    struct touched *touched;
+    struct model *model;
+    const uint32_t *positions;
+    size_t count; // occurrences
+    struct error *err;
+};
+
+// The row of an id without one: the place where admission decides; every id is admitted.
+static enum status row_make(struct collecting *job, uint64_t id, uint32_t *slot) {
+    struct table *table = &job->model->tables[job->touched->table];
+    *slot = table_find(table, id); // made by an earlier occurrence, perhaps
+    if (*slot != TABLE_DEFAULT_SLOT || id == 0)
+        return STATUS_OK;
+    enum status status = table_insert(table, id, slot, job->err);
+    if (status == STATUS_OK)
+        network_row_init(job->model, job->touched->table, id, table_values(table, *slot));
+    return status;
+}
+
+// One occurrence of `slot`; counts per row gather in begin[].
+static void occur(struct collecting *job, uint32_t slot, size_t row, size_t column, real share) {
+    struct touched *touched = job->touched;
+    uint32_t *mark = &touched->mark[slot];
+    if (*mark == 0) {
+        touched->slots[touched->count] = slot;
+        touched->begin[touched->count] = 0;
+        *mark = (uint32_t)++touched->count;
+    }
+    touched->begin[*mark - 1]++;
+    touched->unique[job->count] = *mark - 1;
+    touched->found[job->count++] = (struct occurrence){
+        .position = job->positions[row], .column = (uint32_t)column, .share = share};
+}
+
+static enum status collect_field(struct collecting *job, const struct touched_source *source,
+                                 size_t f) {
+    const struct minibatch *batch = source->batch;
+    size_t column = job->model->field_offset[f];
+    uint32_t *slots = source->slots + f * source->stride;
+    for (size_t row = 0; row < batch->rows; row++) {
+        uint64_t id = batch->ids[f * batch->capacity + row];
+        if (slots[row] == TABLE_DEFAULT_SLOT && id != 0) {
+            enum status status = row_make(job, id, &slots[row]);
+            if (status != STATUS_OK)
+                return status;
+        }
+        occur(job, slots[row], row, column, (real)1);
+    }
+    return STATUS_OK;
+}
+
+static enum status collect_list(struct collecting *job, const struct touched_source *source,
+                                size_t f) {
+    const struct minibatch *batch = source->batch;
+    size_t list = f - job->model->spec.categorical_count, column = job->model->field_offset[f];
+    const uint32_t *begin = batch->list_begin + list * (batch->capacity + 1);
+    uint32_t *slots = source->list_slots[list];
+    for (size_t row = 0; row < batch->rows; row++) {
+        size_t length = begin[row + 1] - begin[row];
+        if (length == 0)
+            occur(job, TABLE_DEFAULT_SLOT, row, column, (real)1);
+        for (size_t i = begin[row]; i < begin[row + 1]; i++) {
+            uint64_t id = batch->list_ids[list][i];
+            if (slots[i] == TABLE_DEFAULT_SLOT && id != 0) {
+                enum status status = row_make(job, id, &slots[i]);
+                if (status != STATUS_OK)
+                    return status;
+            }
+            occur(job, slots[i], row, column, (real)1 / (real)length);
+        }
+    }
+    return STATUS_OK;
+}
+
+// Brings the occurrences of each row together, in the order found.
+static void occurrences_sort(struct touched *touched, size_t count) {
+    uint32_t at = 0;
+    for (size_t u = 0; u <= touched->count; u++) {
+        uint32_t length = u < touched->count ? touched->begin[u] : 0;
+        touched->begin[u] = at;
+        at += length;
+    }
+    for (size_t i = 0; i < count; i++)
+        touched->occurrences[touched->begin[touched->unique[i]]++] = touched->found[i];
+    for (size_t u = touched->count; u > 0; u--)
+        touched->begin[u] = touched->begin[u - 1];
+    touched->begin[0] = 0;
+}
+
+enum status touched_collect(struct touched *touched, struct model *model,
+                            const struct touched_source *source, size_t passes, struct error *err) {
+    enum status status = rooms_get(touched, model, source->batch, passes, err);
+    struct collecting job = {touched, model, source->positions, 0, err};
+    touched->count = 0;
+    for (size_t f = 0; f < model->spec.field_count && status == STATUS_OK; f++)
+        if (model->spec.fields[f].table == touched->table)
+            status = model->spec.fields[f].multi ? collect_list(&job, source, f)
+                                                 : collect_field(&job, source, f);
+    for (size_t u = 0; u < touched->count; u++)
+        touched->mark[touched->slots[u]] = 0;
+    if (status != STATUS_OK)
+        return status;
+    for (size_t u = 0; u < touched->count; u++)
+        touched_change(touched, touched->slots[u]);
+    occurrences_sort(touched, job.count);
+    return status;
+}
+
+VECTOR_CLONES
+static void sum_rows(const struct touched *touched, const real *slopes, size_t columns,
+                     size_t dimension, size_t pass, size_t first, size_t count) {
+    for (size_t u = first; u < first + count; u++) {
+        real *restrict sum = touched->gradients + u * touched->stride + pass * dimension;
+        memset(sum, 0, dimension * sizeof *sum);
+        for (uint32_t i = touched->begin[u]; i < touched->begin[u + 1]; i++) {
+            struct occurrence place = touched->occurrences[i];
+            const real *restrict slope = slopes + place.position * columns + place.column;
+            for (size_t c = 0; c < dimension; c++)
+                sum[c] += place.share * slope[c];
+        }
+    }
+}
+
+static void sum_wide(const struct touched *touched, const struct model *model, const real *slopes,
+                     size_t first, size_t count) {
+    size_t tasks = model->spec.task_count;
+    for (size_t u = first; u < first + count; u++) {
+        real *sum = touched->gradients + (u + 1) * touched->stride - tasks;
+        memset(sum, 0, tasks * sizeof *sum);
+        for (uint32_t i = touched->begin[u]; i < touched->begin[u + 1]; i++) {
+            struct occurrence place = touched->occurrences[i];
+            for (size_t k = 0; k < tasks; k++)
+                sum[k] += place.share * slopes[place.position * tasks + k];
+        }
+    }
+}
+
+void touched_sum(const struct touched *touched, const struct model *model,
+                 const struct activations *act, const bool *active_passes, size_t first,
+                 size_t count) {
+    for (size_t pass = 0; pass < touched->passes; pass++) {
+        if (!active_passes[pass])
+            continue;
+        const real *slopes =
+            act->raw ? act->raw_slopes[pass] : activations_slope(act, model, pass, 0);
+        sum_rows(touched, slopes, act->raw ? model->embedded : model->columns,
+                 model->table_dimension[touched->table], pass, first, count);
+    }
+    if (model->wide)
+        sum_wide(touched, model, activations_slope(act, model, 0, model->logit_plane), first,
+                 count);
+}
+
+void touched_change(struct touched *touched, uint32_t slot) {
+    if (touched->changed[slot])
+        return;
+    touched->changed[slot] = true;
+    touched->changes[touched->change_count++] = slot;
+}
+
+void touched_changes_clear(struct touched *touched) {
+    for (size_t i = 0; i < touched->change_count; i++)
+        touched->changed[touched->changes[i]] = false;
+    touched->change_count = 0;
+}
