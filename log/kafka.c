@@ -226,33 +226,6 @@ static enum status kafka_topic_bounds(struct log *head, const char *topic, int32
     return kafka_bounds(log->client, topic, partition, log->timeout_ms, ret_begin, ret_end, err);
 }
 
-static enum status kafka_topic_offset_at(struct log *head, const char *topic, int32_t partition,
-                                         int64_t timestamp_ms, int64_t *ret_offset,
-                                         struct error *err) {
-    struct kafka_log *log = (struct kafka_log *)head;
-    int64_t begin = 0, end = 0;
-    enum status status =
-        kafka_bounds(log->client, topic, partition, log->timeout_ms, &begin, &end, err);
-    if (status != STATUS_OK)
-        return status;
-    if (timestamp_ms <= 0) { // negative ones mean something else to Kafka
-        *ret_offset = begin;
-        return STATUS_OK;
-    }
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(list, topic, partition);
-    item->offset = timestamp_ms;
-    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(log->client, list, log->timeout_ms);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-        code = item->err;
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        status = kafka_failed(code, "find a time in topic", topic, err);
-    else
-        *ret_offset = item->offset >= 0 && item->offset < end ? item->offset : end;
-    rd_kafka_topic_partition_list_destroy(list);
-    return status;
-}
-
 // librdkafka 2.0 does not tell a topic's id.
 static enum status kafka_topic_identity(struct log *head, const char *topic, uint64_t *ret_identity,
                                         struct error *err) {
@@ -269,7 +242,7 @@ static const struct log_operations kafka_operations = {
     .topic_ensure = kafka_topic_ensure,
     .topic_partitions = kafka_topic_partitions,
     .topic_bounds = kafka_topic_bounds,
-    .topic_offset_at = kafka_topic_offset_at,
+    .topic_offset_at = kafka_offset_at,
     .topic_identity = kafka_topic_identity,
     .reader_open = kafka_reader_open,
     .reader_close = kafka_reader_close,

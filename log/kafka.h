@@ -39,6 +39,10 @@ int64_t kafka_now_ms(void);             // monotonic
 CHECKED enum status kafka_bounds(rd_kafka_t *handle, const char *topic, int32_t partition,
                                  int timeout_ms, int64_t *ret_begin, int64_t *ret_end,
                                  struct error *err);
+CHECKED enum status kafka_offset_at(struct log *log, const char *topic, int32_t partition,
+                                    int64_t timestamp_ms, int64_t *ret_offset, struct error *err);
+CHECKED enum status kafka_topic_look(struct kafka_log *log, const char *topic, int timeout_ms,
+                                     int32_t *ret_partitions, struct error *err);
 CHECKED enum status kafka_topic_partitions(struct log *log, const char *topic,
                                            int32_t *ret_partitions, struct error *err);
 // Makes the topic (config: key, value, ..., NULL) and waits until it can be written to.

@@ -7,12 +7,15 @@
 // afterwards.
 #include "log/kafka.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "base/wire.h"
 
 #define END_AGE_MS 500 // an end older than this is asked for again
 #define PROBE_MS 1000
+#define CHECK_EVERY_MS 2000 // an idle reader makes sure that its topics are there
+#define MISSING_MS 3000     // a broker that has just come up may not know its topics yet
 
 struct kafka_slot {
     char *topic;
@@ -34,7 +37,9 @@ struct kafka_reader {
     rd_kafka_message_t **messages; // [capacity]; [0, held) are the last poll's
     struct log_record *records;    // [capacity]
     size_t capacity, held;
-    bool down; // no broker could be reached
+    bool down;                      // no broker could be reached
+    bool gone;                      // a topic was deleted
+    int64_t checked_ms, missing_ms; // last look at the topics; since when one is missing, 0 = none
     char reason[KAFKA_REASON_MAX];
     enum status late; // found behind records that were handed out first
     struct error late_error;
@@ -48,9 +53,8 @@ static void messages_release(struct kafka_reader *reader) {
     reader->held = 0;
 }
 
-void kafka_reader_close(struct log_reader *head) {
-    struct kafka_reader *reader = (struct kafka_reader *)head;
-    messages_release(reader);
+static void *reader_free(void *self) {
+    struct kafka_reader *reader = self;
     if (reader->queue)
         rd_kafka_queue_destroy(reader->queue);
     if (reader->consumer) {
@@ -59,13 +63,26 @@ void kafka_reader_close(struct log_reader *head) {
     }
     if (reader->reporter)
         rd_kafka_destroy(reader->reporter);
-    for (size_t i = 0; reader->slots && i < head->slot_count; i++)
+    for (size_t i = 0; reader->slots && i < reader->head.slot_count; i++)
         memory_free(reader->slots[i].topic);
     memory_free(reader->slots);
     memory_free(reader->messages);
     memory_free(reader->records);
     memory_free(reader->group);
     memory_free(reader);
+    return NULL;
+}
+
+void kafka_reader_close(struct log_reader *head) {
+    struct kafka_reader *reader = (struct kafka_reader *)head;
+    messages_release(reader);
+    pthread_t thread;
+    // librdkafka may wait for ever when it closes a consumer whose topic was deleted (its issue
+    // 4362): nobody waits with it then.
+    if (reader->gone && pthread_create(&thread, NULL, reader_free, reader) == 0)
+        pthread_detach(thread);
+    else
+        reader_free(reader);
 }
 
 // Called within our own polls.
@@ -158,6 +175,7 @@ enum status kafka_reader_open(struct log *head, const struct log_position *posit
     if (status == STATUS_OK)
         status = kafka_handle_new(log, RD_KAFKA_CONSUMER, forced, reader_conf, reader,
                                   &reader->consumer, err);
+    reader->checked_ms = kafka_now_ms();
     if (status == STATUS_OK) {
         rd_kafka_poll_set_consumer(reader->consumer);
         status = reader_assign(reader, err);
@@ -245,15 +263,8 @@ static enum status event_read(struct kafka_reader *reader, const rd_kafka_messag
                          (int)slot->partition, (long long)slot->next,
                          rd_kafka_message_errstr(message));
     }
-    if (status == STATUS_NOT_FOUND) {
-        // A broker that has just come up may not know its topics yet; the log's client asks again.
-        int32_t partitions = 0;
-        status = kafka_topic_partitions(reader->head.log, slot->topic, &partitions, err);
-        if (status == STATUS_NOT_FOUND || (status == STATUS_OK && partitions <= slot->partition))
-            return error_set(err, STATUS_CHANGED, "could not read topic `%s`: it was deleted",
-                             slot->topic);
-        return status;
-    }
+    if (status == STATUS_NOT_FOUND)
+        return STATUS_OK; // topics_check finds out
     return error_set(err, status, "could not read topic `%s` partition %d: %s", slot->topic,
                      (int)slot->partition, rd_kafka_message_errstr(message));
 }
@@ -320,14 +331,34 @@ static void batch_consume(struct kafka_reader *reader, size_t records_max, int64
     } while (reader->held == 0 && reader->late == STATUS_OK && kafka_left_ms(deadline_ms) > 0);
 }
 
-// Is a broker there again? Asked only after librdkafka said that none is.
-static bool brokers_probe(struct kafka_reader *reader) {
-    if (reader->head.slot_count == 0)
-        return true;
-    int64_t begin = 0, end = 0;
-    struct error ignored;
-    return kafka_bounds(reader->consumer, reader->slots[0].topic, reader->slots[0].partition,
-                        PROBE_MS, &begin, &end, &ignored) == STATUS_OK;
+// librdkafka says neither that brokers are there again nor, for minutes, that a topic is gone: an
+// idle reader asks now and then.
+static enum status topics_check(struct kafka_reader *reader, struct error *err) {
+    struct kafka_log *log = (struct kafka_log *)reader->head.log;
+    enum status status = STATUS_OK;
+    struct error found;
+    for (size_t i = 0; status == STATUS_OK && i < reader->head.slot_count; i++) {
+        const struct kafka_slot *slot = &reader->slots[i];
+        int32_t partitions = 0;
+        if (i > 0 && strcmp(slot->topic, reader->slots[i - 1].topic) == 0)
+            continue;
+        status = kafka_topic_look(log, slot->topic, PROBE_MS, &partitions, &found);
+    }
+    reader->checked_ms = kafka_now_ms();
+    if (status != STATUS_NOT_FOUND)
+        reader->missing_ms = 0;
+    else if (reader->missing_ms == 0)
+        reader->missing_ms = reader->checked_ms;
+    reader->down = status != STATUS_OK;
+    if (status == STATUS_NOT_FOUND && reader->checked_ms - reader->missing_ms >= MISSING_MS) {
+        reader->gone = true;
+        return error_set(err, STATUS_CHANGED, "could not read on, a topic was deleted: %s",
+                         found.message);
+    }
+    return status == STATUS_OK
+               ? STATUS_OK
+               : error_set(err, STATUS_UNAVAILABLE, "could not poll Kafka: %s",
+                           reader->reason[0] ? reader->reason : "its brokers do not answer");
 }
 
 enum status kafka_reader_poll(struct log_reader *head, size_t records_max, int64_t timeout_ms,
@@ -348,9 +379,11 @@ enum status kafka_reader_poll(struct log_reader *head, size_t records_max, int64
         reader->late = STATUS_OK;
         return error_set(err, status, "%s", reader->late_error.message);
     }
-    if (reader->down && !brokers_probe(reader))
-        return error_set(err, STATUS_UNAVAILABLE, "could not poll Kafka: %s", reader->reason);
-    reader->down = false;
+    if (reader->down || kafka_now_ms() - reader->checked_ms > CHECK_EVERY_MS) {
+        status = topics_check(reader, err);
+        if (status != STATUS_OK)
+            return status;
+    }
     return error_set(err, STATUS_TIMEOUT, "no record came within %lld ms", (long long)timeout_ms);
 }
 

@@ -3,15 +3,56 @@
 
 #include <string.h>
 
+// Asked with the special times of Kafka's ListOffsets request. Not by librdkafka's
+// rd_kafka_query_watermark_offsets, which waits without end for a leader that is down.
+static rd_kafka_resp_err_t offset_query(rd_kafka_t *handle, const char *topic, int32_t partition,
+                                        int64_t time, int timeout_ms, int64_t *ret_offset) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, topic, partition)->offset = time;
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(handle, list, timeout_ms);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        code = list->elems[0].err;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        *ret_offset = list->elems[0].offset;
+    rd_kafka_topic_partition_list_destroy(list);
+    return code;
+}
+
 enum status kafka_bounds(rd_kafka_t *handle, const char *topic, int32_t partition, int timeout_ms,
                          int64_t *ret_begin, int64_t *ret_end, struct error *err) {
     int64_t begin = 0, end = 0;
     rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(handle, topic, partition, &begin, &end, timeout_ms);
+        offset_query(handle, topic, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, &begin);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        code = offset_query(handle, topic, partition, RD_KAFKA_OFFSET_END, timeout_ms, &end);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return kafka_failed(code, "find the bounds of topic", topic, err);
+    if (begin < 0 || end < begin)
+        return error_set(err, STATUS_UNAVAILABLE,
+                         "could not find the bounds of topic `%s` partition %d on Kafka", topic,
+                         (int)partition);
     *ret_begin = begin;
     *ret_end = end;
+    return STATUS_OK;
+}
+
+enum status kafka_offset_at(struct log *head, const char *topic, int32_t partition,
+                            int64_t timestamp_ms, int64_t *ret_offset, struct error *err) {
+    struct kafka_log *log = (struct kafka_log *)head;
+    int64_t begin = 0, end = 0, found = 0;
+    enum status status =
+        kafka_bounds(log->client, topic, partition, log->timeout_ms, &begin, &end, err);
+    if (status != STATUS_OK)
+        return status;
+    if (timestamp_ms <= 0) { // negative ones mean something else to Kafka
+        *ret_offset = begin;
+        return STATUS_OK;
+    }
+    rd_kafka_resp_err_t code =
+        offset_query(log->client, topic, partition, timestamp_ms, log->timeout_ms, &found);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_failed(code, "find a time in topic", topic, err);
+    *ret_offset = found >= 0 && found < end ? found : end;
     return STATUS_OK;
 }
 
@@ -31,15 +72,13 @@ static enum status metadata_read(const struct rd_kafka_metadata *metadata, const
     return error_set(err, STATUS_NOT_FOUND, "could not find topic `%s` on Kafka", topic);
 }
 
-enum status kafka_topic_partitions(struct log *head, const char *topic, int32_t *ret_partitions,
-                                   struct error *err) {
-    struct kafka_log *log = (struct kafka_log *)head;
+enum status kafka_topic_look(struct kafka_log *log, const char *topic, int timeout_ms,
+                             int32_t *ret_partitions, struct error *err) {
     rd_kafka_topic_t *handle = rd_kafka_topic_new(log->client, topic, NULL);
     if (!handle)
         return kafka_failed(rd_kafka_last_error(), "find topic", topic, err);
     const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t code =
-        rd_kafka_metadata(log->client, 0, handle, &metadata, log->timeout_ms);
+    rd_kafka_resp_err_t code = rd_kafka_metadata(log->client, 0, handle, &metadata, timeout_ms);
     enum status status;
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         status = kafka_failed(code, "find topic", topic, err);
@@ -49,6 +88,12 @@ enum status kafka_topic_partitions(struct log *head, const char *topic, int32_t 
         rd_kafka_metadata_destroy(metadata);
     rd_kafka_topic_destroy(handle);
     return status;
+}
+
+enum status kafka_topic_partitions(struct log *head, const char *topic, int32_t *ret_partitions,
+                                   struct error *err) {
+    struct kafka_log *log = (struct kafka_log *)head;
+    return kafka_topic_look(log, topic, log->timeout_ms, ret_partitions, err);
 }
 
 // Waits for the answer to an admin request that was sent to `queue`.
