@@ -1,10 +1,10 @@
 // Reading a model out of Redis; see copy.h.
 //
 // A full reading takes a while, and the publisher goes on meanwhile, so buckets come from several
-// versions. It is made whole by the deltas: note the version named by the manifest and the end of the
-// stream of deltas first, read everything, note the newest version that any group has begun, wait until
-// the manifest has reached that one, then apply all deltas since. Every row that changed in between is
-// in them, so what results is exactly the manifest's version.
+// versions. It is made whole by the deltas: note the version named by the manifest and the end of
+// the stream of deltas first, read everything, note the newest version that any group has begun,
+// wait until the manifest has reached that one, then apply all deltas since. Every row that changed
+// in between is in them, so what results is exactly the manifest's version.
 #include "scorer/copy.h"
 
 #include <inttypes.h>
@@ -17,7 +17,7 @@
 #include "base/clock.h"
 #include "model/spec_text.h"
 #include "record/redis_layout.h"
-#include "record/weights.h"
+#include "scorer/deltas.h"
 
 enum { GROUPS = 1 << REDIS_LAYOUT_GROUP_BITS, PIPELINE = 256, WAIT_TURNS = 200, WAIT_MS = 10 };
 
@@ -36,6 +36,8 @@ void copy_init(struct copy *copy) {
 }
 
 static void copy_clear(struct copy *copy) {
+    if (copy->model && copy->leaving)
+        copy->leaving(copy->self, copy->generation);
     model_free(copy->model);
     copy->model = NULL;
     arena_reset(&copy->run);
@@ -82,8 +84,7 @@ static enum status manifest_read(struct mirror *mirror, struct manifest *manifes
         return unusable(err, "its manifest is of another layout than this scorer reads");
     }
     manifest->lineage = strtoull(lineage, NULL, 16);
-    manifest->version =
-        (uint64_t)json_integer_value(json_object_get(manifest->root, "version"));
+    manifest->version = (uint64_t)json_integer_value(json_object_get(manifest->root, "version"));
     manifest->bucket_bits = (unsigned)bits;
     return STATUS_OK;
 }
@@ -99,8 +100,8 @@ static enum status read_domains(struct copy *copy, const json_t *names, struct e
         const json_t *name = json_array_get(names, i);
         if (!json_is_string(name))
             return unusable(err, "a domain has no name");
-        copy->domains[i] = arena_copy_string(&copy->run, json_string_value(name),
-                                             json_string_length(name));
+        copy->domains[i] =
+            arena_copy_string(&copy->run, json_string_value(name), json_string_length(name));
         if (!copy->domains[i])
             return error_no_memory(err, json_string_length(name), "names of domains");
     }
@@ -108,15 +109,15 @@ static enum status read_domains(struct copy *copy, const json_t *names, struct e
     return STATUS_OK;
 }
 
-static enum status describe(struct copy *copy, const struct manifest *manifest,
-                            struct error *err) {
+static enum status describe(struct copy *copy, const struct manifest *manifest, struct error *err) {
     const json_t *described = json_object_get(manifest->root, "model");
     const json_t *shape = json_object_get(described, "model");
     if (!json_is_string(shape))
         return unusable(err, "its manifest does not describe it");
     enum status status = spec_text_read(json_string_value(shape), json_string_length(shape),
                                         &copy->run, &copy->shape, err);
-    char *spec = json_dumps(json_object_get(described, "spec"), JSON_COMPACT | JSON_REAL_PRECISION(17));
+    char *spec =
+        json_dumps(json_object_get(described, "spec"), JSON_COMPACT | JSON_REAL_PRECISION(17));
     if (status == STATUS_OK)
         status = spec ? spec_from_json(spec, strlen(spec), &copy->run, &copy->spec, err)
                       : unusable(err, "its manifest has no spec");
@@ -127,14 +128,16 @@ static enum status describe(struct copy *copy, const struct manifest *manifest,
         status = model_new(&copy->shape, &copy->model, err);
     if (status == STATUS_OK)
         copy->generation = 1 + atomic_fetch_add(&generations, 1);
+    if (status == STATUS_OK)
+        copy->fingerprint = spec_fingerprint(&copy->spec);
     return status;
 }
 
 // A model that is described as before keeps its memory.
 static enum status describe_again(struct copy *copy, const struct manifest *manifest,
                                   struct error *err) {
-    return read_domains(copy,
-                        json_object_get(json_object_get(manifest->root, "model"), "domains"), err);
+    return read_domains(copy, json_object_get(json_object_get(manifest->root, "model"), "domains"),
+                        err);
 }
 
 // ---- tensors ------------------------------------------------------------------------------------
@@ -210,7 +213,8 @@ static enum status read_buckets(struct copy *copy, struct mirror *mirror, unsign
         uint32_t last = count - first < PIPELINE ? count : first + PIPELINE;
         for (uint32_t b = first; status == STATUS_OK && b < last; b++) {
             char key[REDIS_LAYOUT_KEY_MAX];
-            redis_layout_bucket_key(key, mirror_name(mirror), redis_layout_group(b, bucket_bits), b);
+            redis_layout_bucket_key(key, mirror_name(mirror), redis_layout_group(b, bucket_bits),
+                                    b);
             status = mirror_send(mirror, (const char *[]){"HGETALL", key}, 2, err);
         }
         for (uint32_t b = first; status == STATUS_OK && b < last; b++) {
@@ -248,105 +252,6 @@ static enum status newest_begun(struct mirror *mirror, uint64_t lineage, uint64_
     return STATUS_OK;
 }
 
-// ---- deltas -------------------------------------------------------------------------------------
-
-static enum status put_rows(struct copy *copy, const struct weights *rows, struct error *err) {
-    if (rows->table >= copy->shape.table_count)
-        return unusable(err, "a delta names a table that there is not");
-    size_t width = model_table_width(copy->model, rows->table);
-    enum status status = STATUS_OK;
-    float values[4096];
-    if (rows->kind == WEIGHTS_ROWS && (rows->dimension != width || width > 4096))
-        return unusable(err, "a delta's rows have another width than described");
-    for (uint32_t i = 0; status == STATUS_OK && i < rows->count; i++) {
-        uint64_t id;
-        memcpy(&id, rows->ids + (size_t)i * sizeof id, sizeof id);
-        if (rows->kind == WEIGHTS_TOMBSTONES) {
-            (void)model_row_remove(copy->model, rows->table, id);
-            continue;
-        }
-        memcpy(values, rows->values + (size_t)i * width * sizeof(float), width * sizeof(float));
-        status = id == 0 ? unusable(err, "a delta has the id 0")
-                         : model_row_put(copy->model, rows->table, id, values, err);
-    }
-    return status;
-}
-
-// One entry: ID, [v, "LINEAGE VERSION", r, record]. *ret_beyond: of a version that is not out yet.
-static enum status put_entry(struct copy *copy, const redisReply *entry, uint64_t until,
-                             bool *ret_beyond, struct error *err) {
-    const redisReply *fields = entry->elements == 2 ? entry->element[1] : NULL;
-    uint64_t lineage, version;
-    if (!fields || fields->elements != 4 ||
-        sscanf(fields->element[1]->str, "%" SCNx64 " %" SCNu64, &lineage, &version) != 2)
-        return unusable(err, "an entry of its stream of deltas is malformed");
-    *ret_beyond = lineage == copy->lineage && version > until;
-    if (*ret_beyond || lineage != copy->lineage || version <= copy->version)
-        return STATUS_OK;
-    struct weights weights;
-    enum status status =
-        weights_decode(fields->element[3]->str, (size_t)fields->element[3]->len, &weights, err);
-    return status == STATUS_OK ? put_rows(copy, &weights, err) : status;
-}
-
-// The oldest entry's ID; "" when the stream is empty. IDs compare as two numbers.
-static bool id_after(const char *left, const char *right) {
-    uint64_t left_ms = 0, left_n = 0, right_ms = 0, right_n = 0;
-    (void)sscanf(left, "%" SCNu64 "-%" SCNu64, &left_ms, &left_n);
-    (void)sscanf(right, "%" SCNu64 "-%" SCNu64, &right_ms, &right_n);
-    return left_ms != right_ms ? left_ms > right_ms : left_n > right_n;
-}
-
-static enum status stream_end(struct mirror *mirror, bool newest, char *id, size_t size,
-                              struct error *err) {
-    char key[REDIS_LAYOUT_KEY_MAX];
-    redisReply *reply = NULL;
-    redis_layout_deltas_key(key, mirror_name(mirror));
-    const char *const backward[] = {"XREVRANGE", key, "+", "-", "COUNT", "1"};
-    const char *const forward[] = {"XRANGE", key, "-", "+", "COUNT", "1"};
-    enum status status = mirror_ask(mirror, newest ? backward : forward, 6, &reply, err);
-    if (status != STATUS_OK)
-        return status;
-    bool found = reply->type == REDIS_REPLY_ARRAY && reply->elements == 1;
-    snprintf(id, size, "%s", found ? reply->element[0]->element[0]->str : "");
-    mirror_reply_free(reply);
-    return STATUS_OK;
-}
-
-// Applies the entries behind copy->position up to version `until`. STATUS_CHANGED: some are gone.
-static enum status apply_deltas(struct copy *copy, struct mirror *mirror, uint64_t until,
-                                struct error *err) {
-    char key[REDIS_LAYOUT_KEY_MAX], oldest[64], from[72];
-    redis_layout_deltas_key(key, mirror_name(mirror));
-    enum status status = stream_end(mirror, false, oldest, sizeof oldest, err);
-    if (status != STATUS_OK)
-        return status;
-    // The last entry applied must still be there, or nothing can say what came behind it.
-    if (copy->position[0] && (!oldest[0] || id_after(oldest, copy->position)))
-        return error_set(err, STATUS_CHANGED, "the stream of deltas no longer reaches back");
-    bool beyond = false;
-    while (status == STATUS_OK && !beyond) {
-        redisReply *reply = NULL;
-        snprintf(from, sizeof from, "%s%s", copy->position[0] ? "(" : "",
-                 copy->position[0] ? copy->position : "-");
-        const char *const words[] = {"XRANGE", key, from, "+", "COUNT", "256"};
-        status = mirror_ask(mirror, words, 6, &reply, err);
-        if (status != STATUS_OK)
-            return status;
-        size_t count = reply->type == REDIS_REPLY_ARRAY ? reply->elements : 0;
-        for (size_t i = 0; status == STATUS_OK && !beyond && i < count; i++) {
-            status = put_entry(copy, reply->element[i], until, &beyond, err);
-            if (status == STATUS_OK && !beyond)
-                snprintf(copy->position, sizeof copy->position, "%s",
-                         reply->element[i]->element[0]->str);
-        }
-        mirror_reply_free(reply);
-        if (count == 0)
-            break;
-    }
-    return status;
-}
-
 // ---- whole and forward --------------------------------------------------------------------------
 
 // Waits until the manifest has reached a version that all groups have; then it is *manifest.
@@ -363,16 +268,20 @@ static enum status await_manifest(struct mirror *mirror, uint64_t lineage, uint6
             return STATUS_OK;
         clock_system.sleep_ms(&clock_system, WAIT_MS);
     }
-    return error_set(err, STATUS_UNAVAILABLE, "could not read a whole version: the publisher has "
-                                              "begun one that is not out yet");
+    return error_set(err, STATUS_UNAVAILABLE,
+                     "could not read a whole version: the publisher has "
+                     "begun one that is not out yet");
 }
 
 static enum status load(struct copy *copy, struct mirror *mirror, struct manifest *manifest,
                         struct error *err) {
-    uint64_t begun = 0;
-    enum status status = stream_end(mirror, true, copy->position, sizeof copy->position, err);
+    uint64_t begun = 0, streamed = 0, streamed_lineage = 0;
+    enum status status = deltas_newest(mirror, copy->position, sizeof copy->position,
+                                       &streamed_lineage, &streamed, err);
     if (status == STATUS_OK)
         status = manifest_read(mirror, manifest, err);
+    if (status == STATUS_OK && streamed_lineage != manifest->lineage)
+        streamed = 0;
     if (status == STATUS_OK)
         status = describe(copy, manifest, err);
     if (status != STATUS_OK)
@@ -388,7 +297,8 @@ static enum status load(struct copy *copy, struct mirror *mirror, struct manifes
     if (status == STATUS_OK)
         status = await_manifest(mirror, copy->lineage, begun, manifest, err);
     if (status == STATUS_OK && manifest->version > copy->version)
-        status = apply_deltas(copy, mirror, manifest->version, err);
+        status = deltas_apply(copy, mirror, streamed > copy->version ? streamed : copy->version,
+                              manifest->version, err);
     if (status == STATUS_CHANGED)
         return error_set(err, STATUS_UNAVAILABLE,
                          "could not read a whole version: the publisher is faster than the "
@@ -422,7 +332,7 @@ enum status copy_advance(struct copy *copy, struct mirror *mirror, struct error 
         return STATUS_OK;
     }
     status = same && manifest.version > copy->version
-                 ? apply_deltas(copy, mirror, manifest.version, err)
+                 ? deltas_apply(copy, mirror, copy->version, manifest.version, err)
                  : STATUS_CHANGED;
     if (status == STATUS_OK)
         status = read_tensors(copy, mirror, &manifest, err);

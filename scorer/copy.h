@@ -12,19 +12,23 @@ struct copy {
     pthread_rwlock_t lock; // readers score; the follower writes
     struct arena run;      // what the manifest described: spec, shape, domains
     struct spec spec;
+    uint64_t fingerprint; // of spec
     struct model_spec shape;
-    const char **domains;  // [domain_count] names of domain 1, 2, ...
+    const char **domains; // [domain_count] names of domain 1, 2, ...
     size_t domain_count;
-    struct model *model;   // NULL = nothing loaded
-    uint64_t generation;   // of the model: another number for each one made in this process
+    struct model *model; // NULL = nothing loaded
+    uint64_t generation; // of the model: another number for each one made in this process
     uint64_t lineage, version;
-    char position[64];     // last entry of the stream of deltas that is in the copy
+    // Told before a model is freed, for memory that was made for it. NULL = nobody to tell.
+    void (*leaving)(void *self, uint64_t generation);
+    void *self;
+    char position[64]; // last entry of the stream of deltas that is in the copy
 };
 void copy_init(struct copy *copy);
 void copy_deinit(struct copy *copy);
 
-// Reads the whole model of the newest version that can be had whole. STATUS_UNAVAILABLE: none yet, or
-// the publisher is faster than the reading; try again. Called with the lock held for writing.
+// Reads the whole model of the newest version that can be had whole. STATUS_UNAVAILABLE: none yet,
+// or the publisher is faster than the reading; try again. Called with the lock held for writing.
 CHECKED enum status copy_load(struct copy *copy, struct mirror *mirror, struct error *err);
 // Brings the copy to the manifest's version by deltas, or loads it whole where they do not reach.
 CHECKED enum status copy_advance(struct copy *copy, struct mirror *mirror, struct error *err);

@@ -11,9 +11,9 @@
  *   float probabilities[1 * TASKS];
  *   freshet_scorer_score(scorer, &row, 1, probabilities, NULL, error, sizeof error);
  *
- * Scoring never waits for Redis: the whole model is held in memory, twice. A thread of the scorer's own
- * brings the second copy up to each newer version and then swaps the two, so that dense weights and rows
- * change at once. Scores equal the trainer's for the same version to 1e-6 (fp32 rows).
+ * Scoring never waits for Redis: the whole model is held in memory, twice. A thread of the scorer's
+ * own brings the second copy up to each newer version and then swaps the two, so that dense weights
+ * and rows change at once. Scores equal the trainer's for the same version to 1e-6 (fp32 rows).
  *
  * Thread-safe: any number of threads may score, each with rows of its own. */
 #ifndef FRESHET_SCORER_H
@@ -40,9 +40,9 @@ struct freshet_scorer_options {
     const char *user;     /* or NULL */
     const char *password; /* or NULL */
     int database;
-    int timeout_ms;       /* of connecting and each reply; 0 = 5000 */
-    const char *name;     /* of the deployment: the configuration's `name` */
-    int poll_ms;          /* between looks for a newer version; 0 = 100; -1 = never follow */
+    int timeout_ms;   /* of connecting and each reply; 0 = 5000 */
+    const char *name; /* of the deployment: the configuration's `name` */
+    int poll_ms;      /* between looks for a newer version; 0 = 100; -1 = never follow */
 };
 
 struct freshet_scorer; /* thread-safe */

@@ -10,11 +10,11 @@ struct mirror;     // the connection; one owner thread
 
 CHECKED enum status mirror_open(const struct freshet_scorer_options *options,
                                 struct mirror **ret_mirror, struct error *err);
-void mirror_close(struct mirror *mirror); // NULL is fine
+void mirror_close(struct mirror *mirror);             // NULL is fine
 const char *mirror_name(const struct mirror *mirror); // the deployment's
 
-// Queues a command of texts; its reply is taken in order. STATUS_UNAVAILABLE: the connection is lost
-// or the server cannot answer now; STATUS_INVALID: it refuses.
+// Queues a command of texts; its reply is taken in order. STATUS_UNAVAILABLE: the connection is
+// lost or the server cannot answer now; STATUS_INVALID: it refuses.
 CHECKED enum status mirror_send(struct mirror *mirror, const char *const *words, size_t count,
                                 struct error *err);
 CHECKED enum status mirror_take(struct mirror *mirror, struct redisReply **ret_reply,

@@ -10,8 +10,8 @@ enum { DOMAIN_BYTES = 256 };
 struct freshet_row {
     const struct spec *spec;
     size_t categorical, numeric, multi;
-    uint64_t *ids;   // [categorical]
-    float *numbers;  // [numeric]
+    uint64_t *ids;    // [categorical]
+    float *numbers;   // [numeric]
     uint64_t **lists; // [multi][length_max of its feature]
     size_t *lengths;  // [multi]
     char domain[DOMAIN_BYTES];
@@ -124,8 +124,10 @@ enum freshet_scorer_status freshet_row_set_columns(struct freshet_row *row, cons
                                                    const char *domain, size_t domain_length) {
     const unsigned char *at = lists;
     freshet_row_reset(row);
-    memcpy(row->ids, ids, row->categorical * sizeof *row->ids);
-    memcpy(row->numbers, numbers, row->numeric * sizeof *row->numbers);
+    if (row->categorical > 0)
+        memcpy(row->ids, ids, row->categorical * sizeof *row->ids);
+    if (row->numeric > 0)
+        memcpy(row->numbers, numbers, row->numeric * sizeof *row->numbers);
     for (size_t i = 0, list = 0; i < row->spec->features.count; i++) {
         const struct spec_feature *feature = spec_feature_at(row->spec, i);
         uint32_t count;
@@ -140,7 +142,8 @@ enum freshet_scorer_status freshet_row_set_columns(struct freshet_row *row, cons
     }
     if (domain_length >= sizeof row->domain)
         domain_length = 0; // served as unknown, as in training
-    memcpy(row->domain, domain, domain_length);
+    if (domain_length > 0)
+        memcpy(row->domain, domain, domain_length);
     row->domain[domain_length] = '\0';
     return FRESHET_SCORER_OK;
 }

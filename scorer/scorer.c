@@ -22,7 +22,7 @@ struct scratch {
 
 struct freshet_scorer {
     struct copy copies[2];
-    atomic_int active; // the one scored from; written by the follower
+    atomic_int active;     // the one scored from; written by the follower
     struct mirror *mirror; // the follower's, once open has returned
     struct freshet_scorer_options options;
     char texts[5][256]; // the options' own
@@ -33,7 +33,8 @@ struct freshet_scorer {
     struct scratch *scratches[SCRATCHES];
     size_t scratch_count;
     char trouble[ERROR_MESSAGE_MAX];
-    struct spec spec; // of the model first read: names that rows are built by
+    struct spec spec;     // of the model first read: names that rows are built by
+    uint64_t fingerprint; // of spec
     struct arena run;
 };
 
@@ -109,8 +110,9 @@ static void scratch_give(struct freshet_scorer *scorer, struct scratch *scratch)
         scratch_free(scratch);
 }
 
-// Scratch memory made for a model that is gone goes too. Nobody else holds the copy's lock.
-static void scratches_forget(struct freshet_scorer *scorer, uint64_t generation) {
+// Scratch memory made for a model that is leaving goes first. Nobody else holds the copy's lock.
+static void scratches_forget(void *self, uint64_t generation) {
+    struct freshet_scorer *scorer = self;
     pthread_mutex_lock(&scorer->lock);
     for (size_t i = scorer->scratch_count; i-- > 0;) {
         if (scorer->scratches[i]->generation != generation)
@@ -135,10 +137,7 @@ static enum status follow_once(struct freshet_scorer *scorer, struct error *err)
     int active = atomic_load(&scorer->active);
     struct copy *next = &scorer->copies[1 - active];
     pthread_rwlock_wrlock(&next->lock);
-    uint64_t before = next->generation;
     status = copy_advance(next, scorer->mirror, err);
-    if (next->generation != before)
-        scratches_forget(scorer, before);
     bool newer = status == STATUS_OK && (next->version != scorer->copies[active].version ||
                                          next->lineage != scorer->copies[active].lineage);
     pthread_rwlock_unlock(&next->lock);
@@ -201,8 +200,8 @@ static enum status keep_spec(struct freshet_scorer *scorer, struct error *err) {
     buffer_init(&json);
     enum status status = spec_to_json(&scorer->copies[0].spec, &json, err);
     if (status == STATUS_OK)
-        status = spec_from_json((const char *)json.data, json.length, &scorer->run, &scorer->spec,
-                                err);
+        status =
+            spec_from_json((const char *)json.data, json.length, &scorer->run, &scorer->spec, err);
     buffer_deinit(&json);
     return status;
 }
@@ -222,18 +221,23 @@ enum freshet_scorer_status freshet_scorer_open(const struct freshet_scorer_optio
     }
     keep_options(scorer, options);
     arena_init(&scorer->run, 16384);
-    copy_init(&scorer->copies[0]);
-    copy_init(&scorer->copies[1]);
+    for (int i = 0; i < 2; i++) {
+        copy_init(&scorer->copies[i]);
+        scorer->copies[i].leaving = scratches_forget;
+        scorer->copies[i].self = scorer;
+    }
     REQUIRE(pthread_mutex_init(&scorer->lock, NULL) == 0);
     enum status status = first_load(scorer, &err);
     if (status == STATUS_OK)
         status = keep_spec(scorer, &err);
+    if (status == STATUS_OK)
+        scorer->fingerprint = spec_fingerprint(&scorer->spec);
     if (status == STATUS_OK && options->poll_ms >= 0) {
         int code = pthread_create(&scorer->follower, NULL, follow, scorer);
         scorer->following = code == 0;
         if (code != 0)
-            status = error_set(&err, STATUS_EXHAUSTED, "could not start a thread: %s",
-                               strerror(code));
+            status =
+                error_set(&err, STATUS_EXHAUSTED, "could not start a thread: %s", strerror(code));
     }
     if (status != STATUS_OK) {
         freshet_scorer_close(scorer);
@@ -277,8 +281,8 @@ const struct spec *scorer_spec(const struct freshet_scorer *scorer) {
     return &scorer->spec;
 }
 
-// The active copy, locked for reading. A swap between the look and the lock is harmless: the lock then
-// waits for the follower, and the copy is newer than before.
+// The active copy, locked for reading. A swap between the look and the lock is harmless: the lock
+// then waits for the follower, and the copy is newer than before.
 static struct copy *copy_take(struct freshet_scorer *scorer) {
     for (;;) {
         int active = atomic_load(&scorer->active);
@@ -323,7 +327,7 @@ enum freshet_scorer_status freshet_scorer_score(struct freshet_scorer *scorer,
     struct scratch *scratch = NULL;
     struct copy *copy = copy_take(scorer);
     enum status status = STATUS_OK;
-    if (spec_fingerprint(&copy->spec) != spec_fingerprint(&scorer->spec))
+    if (copy->fingerprint != scorer->fingerprint)
         status = error_set(&err, STATUS_INVALID,
                            "could not score: another set of features or tasks has been published; "
                            "open the scorer anew");
