@@ -115,21 +115,27 @@ static double sigmoid(double logit) {
     return logit >= 0 ? 1 / (1 + exp(-logit)) : exp(logit) / (1 + exp(logit));
 }
 
-static enum status tally_add(struct tally *tally, double logit, double label, double weight,
+// What one label adds to each of its tallies.
+struct addition {
+    double weight, label, probability, loss;
+    size_t bin; // positives lie behind the negatives
+    bool positive;
+};
+
+static enum status tally_add(struct tally *tally, const struct addition *addition,
                              struct error *err) {
     if (tally->bins == NULL) {
         tally->bins = memory_new(2 * BINS, sizeof *tally->bins);
         if (tally->bins == NULL)
             return error_no_memory(err, 2 * BINS * sizeof(double), "a histogram");
     }
-    bool positive = label > 0.5;
     tally->count++;
-    tally->positives += positive ? 1 : 0;
-    tally->weight += weight;
-    tally->observed += weight * label;
-    tally->predicted += weight * sigmoid(logit);
-    tally->loss += weight * cross_entropy(logit, label);
-    tally->bins[(positive ? BINS : 0) + bin_of(logit)] += weight;
+    tally->positives += addition->positive ? 1 : 0;
+    tally->weight += addition->weight;
+    tally->observed += addition->weight * addition->label;
+    tally->predicted += addition->weight * addition->probability;
+    tally->loss += addition->weight * addition->loss;
+    tally->bins[addition->bin] += addition->weight;
     return STATUS_OK;
 }
 
@@ -142,18 +148,24 @@ enum status evaluate_add(struct evaluate *evaluate, size_t task, uint32_t domain
     if (!evaluate->started || window > evaluate->newest_window)
         window_advance(evaluate, window);
     bool recent = window > evaluate->newest_window - (int64_t)settings->windows;
+    struct addition addition = {.weight = weight,
+                                .label = label,
+                                .probability = sigmoid(logit),
+                                .loss = cross_entropy(logit, label),
+                                .positive = label > 0.5};
+    addition.bin = (addition.positive ? BINS : 0) + bin_of(logit);
     size_t columns[2] = {settings->domains, domain};
     size_t column_count = domain < settings->domains ? 2 : 1;
     for (size_t i = 0; i < column_count; i++) {
         struct tally *ever = &evaluate->tallies[tally_at(evaluate, task, columns[i], 0)];
-        enum status status = tally_add(ever, logit, label, weight, err);
+        enum status status = tally_add(ever, &addition, err);
         if (status != STATUS_OK)
             return status;
         if (!recent)
             continue;
         size_t place = window_place(evaluate, window);
         struct tally *windowed = &evaluate->tallies[tally_at(evaluate, task, columns[i], place)];
-        status = tally_add(windowed, logit, label, weight, err);
+        status = tally_add(windowed, &addition, err);
         if (status != STATUS_OK)
             return status;
     }
