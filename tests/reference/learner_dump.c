@@ -1,0 +1,325 @@
+// Runs the learner, built in double, on one named case and prints all that an independent program
+// needs to do the same: settings, initial tensors, the noise of new rows, every minibatch; and what
+// came of it: final tensors and rows. JSON to standard output; read by reference.py.
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "trainer/learner_inside.h"
+
+enum { TASKS = 3, TABLES = 2, IDS = 40, NUMERIC = 2, BATCH = 24 };
+
+static int64_t experts_one[] = {7}, experts_two[] = {8, 5}, towers[] = {4}, auxiliary[] = {3};
+
+struct named_case {
+    const char *name;
+    struct model_settings model;
+    struct learner_settings learner;
+};
+#define ADAGRAD                                                                                    \
+    .batch_rows = BATCH, .lanes = 3, .threads = 2, .optimiser = LEARNER_ADAGRAD,                   \
+    .learning_rate = .05, .accumulator_init = 1e-8, .row_optimiser = LEARNER_ROW_ADAGRAD,          \
+    .row_learning_rate = .1, .gradient_clip = INFINITY, .relax = .7, .beta = .9,                   \
+    .balance_limit = 10
+#define ADAM                                                                                       \
+    .batch_rows = BATCH, .lanes = 2, .threads = 2, .optimiser = LEARNER_ADAM,                      \
+    .learning_rate = .01, .row_optimiser = LEARNER_ROW_ADAM, .row_learning_rate = .02,             \
+    .gradient_clip = INFINITY, .relax = .7, .beta = .9, .balance_limit = 10
+#define METABALANCE(which) .balance = LEARNER_BALANCE_METABALANCE, .strategy = which
+#define EMBEDDING .embedding_init = .1, .seed = 5
+#define STAR                                                                                       \
+    .domains = MODEL_DOMAINS_STAR, .domains_max = 3, .star_towers = true, .auxiliary = true,       \
+    .auxiliary_layers = {auxiliary, 1}
+#define ONE_LAYER .expert_layers = {experts_one, 1}, .tower_layers = {towers, 1}
+#define TWO_LAYERS .expert_layers = {experts_two, 2}, .tower_layers = {towers, 1}
+static const struct named_case cases[] = {
+    {"shared_bottom",
+     {.sharing = MODEL_SHARED_BOTTOM, ONE_LAYER, EMBEDDING, .wide = true},
+     {ADAGRAD}},
+    {"omoe_two_layers", {.sharing = MODEL_OMOE, .experts = 3, TWO_LAYERS, EMBEDDING}, {ADAGRAD}},
+    {"mmoe_adam",
+     {.sharing = MODEL_MMOE, .experts = 3, TWO_LAYERS, EMBEDDING, .wide = true},
+     {ADAM}},
+    {"mmoe_rows_full",
+     {.sharing = MODEL_MMOE, .experts = 2, ONE_LAYER, EMBEDDING, .wide = true},
+     {.batch_rows = BATCH,
+      .lanes = 4,
+      .threads = 1,
+      .optimiser = LEARNER_ADAM,
+      .learning_rate = .01,
+      .accumulator_init = .01,
+      .row_optimiser = LEARNER_ROW_ADAGRAD_FULL,
+      .row_learning_rate = .1,
+      .gradient_clip = INFINITY}},
+    {"mmoe_clipped",
+     {.sharing = MODEL_MMOE, .experts = 2, ONE_LAYER, EMBEDDING, .wide = true},
+     {.batch_rows = BATCH,
+      .lanes = 3,
+      .threads = 1,
+      .optimiser = LEARNER_ADAGRAD,
+      .learning_rate = .05,
+      .accumulator_init = .01,
+      .row_optimiser = LEARNER_ROW_ADAGRAD,
+      .row_learning_rate = .1,
+      .gradient_clip = .02}},
+    {"mmoe_metabalance_a",
+     {.sharing = MODEL_MMOE, .experts = 3, ONE_LAYER, EMBEDDING, .wide = true},
+     {ADAGRAD, METABALANCE(LEARNER_STRATEGY_A)}},
+    {"mmoe_metabalance_b",
+     {.sharing = MODEL_MMOE, .experts = 3, ONE_LAYER, EMBEDDING, .wide = true},
+     {ADAGRAD, METABALANCE(LEARNER_STRATEGY_B)}},
+    {"mmoe_metabalance_c_adam",
+     {.sharing = MODEL_MMOE, .experts = 3, TWO_LAYERS, EMBEDDING, .wide = true},
+     {ADAM, METABALANCE(LEARNER_STRATEGY_C)}},
+    {"star", {.sharing = MODEL_SHARED_BOTTOM, ONE_LAYER, EMBEDDING, STAR}, {ADAGRAD}},
+    {"star_trunk_normed_adam",
+     {.sharing = MODEL_MMOE,
+      .experts = 2,
+      TWO_LAYERS,
+      EMBEDDING,
+      STAR,
+      .star_trunk = true,
+      .norm = MODEL_NORM_MOVING,
+      .wide = true},
+     {ADAM}},
+    {"star_normed_metabalance",
+     {.sharing = MODEL_MMOE,
+      .experts = 2,
+      ONE_LAYER,
+      EMBEDDING,
+      STAR,
+      .star_trunk = true,
+      .norm = MODEL_NORM_MOVING,
+      .wide = true},
+     {ADAGRAD, METABALANCE(LEARNER_STRATEGY_C)}},
+};
+
+static const struct model_field fields[] = {
+    {.name = "user", .table = 0, .dimension = 4},
+    {.name = "item", .table = 1, .dimension = 3},
+    {.name = "seen", .table = 1, .dimension = 3, .multi = true},
+};
+static const double task_weights[TASKS] = {1, .5, 2};
+
+// Any failure ends the program: the test then fails with this line.
+static void must(enum status status, const struct error *err) {
+    if (status == STATUS_OK)
+        return;
+    fprintf(stderr, "learner_dump: %s\n", err->message);
+    exit(1);
+}
+
+static void reals_print(const char *name, const real *values, size_t rows, size_t columns) {
+    printf("\"%s\":[", name);
+    for (size_t r = 0; r < rows; r++) {
+        printf("%s[", r ? "," : "");
+        for (size_t c = 0; c < columns; c++)
+            printf("%s%.17g", c ? "," : "", (double)values[r * columns + c]);
+        printf("]");
+    }
+    printf("]");
+}
+
+static void tensors_print(const char *name, const struct model *model) {
+    printf("\"%s\":{", name);
+    for (size_t i = 0; i < model_tensor_count(model); i++) {
+        const struct model_tensor *tensor = model_tensor_at(model, i);
+        printf("%s", i ? ",\n" : "");
+        reals_print(tensor->name, tensor->data, tensor->rows, tensor->columns);
+    }
+    printf("},\n");
+}
+
+static void ints_print(const char *key, const struct option_ints *ints) {
+    printf("\"%s\":[", key);
+    for (size_t i = 0; i < ints->count; i++)
+        printf("%s%" PRId64, i ? "," : "", ints->items[i]);
+    printf("],");
+}
+
+static void settings_print(const struct option_table *table, const void *settings) {
+    for (size_t i = 0; i < table->count; i++) {
+        const struct option *option = &table->options[i];
+        const void *at = (const unsigned char *)settings + option->offset;
+        if (option->type == OPTION_INTS)
+            ints_print(option->key, at);
+        else if (option->type == OPTION_CHOICE)
+            printf("\"%s\":\"%s\",", option->key, option->choices[*(const int *)at]);
+        else if (option->type == OPTION_BOOL)
+            printf("\"%s\":%s,", option->key, *(const bool *)at ? "true" : "false");
+        else if (option->type == OPTION_INT)
+            printf("\"%s\":%" PRId64 ",", option->key, *(const int64_t *)at);
+        else if (option->type == OPTION_REAL && !isinf(*(const double *)at))
+            printf("\"%s\":%.17g,", option->key, *(const double *)at);
+    }
+}
+
+static void batch_fill(struct minibatch *batch, struct rng *rng, uint64_t step) {
+    minibatch_reset(batch);
+    // The last minibatch is a short one; now and then a task has no label at all.
+    size_t rows = step % 17 == 16 ? BATCH / 3 : BATCH;
+    for (size_t r = 0; r < rows; r++) {
+        uint64_t listed[3];
+        uint64_t most = 4 + step; // new ids keep coming
+        most = most < IDS ? most : IDS;
+        batch->ids[r] = rng_below(rng, most);
+        batch->ids[batch->capacity + r] = rng_below(rng, most);
+        size_t length = (size_t)rng_below(rng, 4);
+        for (size_t i = 0; i < length; i++)
+            listed[i] = 1 + rng_below(rng, IDS - 1);
+        struct error err;
+        must(minibatch_list_append(batch, 0, listed, length, &err), &err);
+        batch->numbers[r] = rng_below(rng, 5) == 0 ? NAN : (float)(3 * rng_normal(rng));
+        batch->numbers[batch->capacity + r] = (float)rng_exponential(rng);
+        batch->domains[r] = (uint32_t)rng_below(rng, step % 5 == 0 ? 2 : 4);
+        for (size_t k = 0; k < TASKS; k++) {
+            double lean = (double)(batch->ids[r] % 3) - 1 - (double)k;
+            bool settled = rng_below(rng, 4) != 0 && !(k == 2 && step % 7 == 3);
+            batch->labels[k * batch->capacity + r] =
+                rng_uniform(rng) < 1 / (1 + exp(-lean)) ? 1 : 0;
+            batch->weights[k * batch->capacity + r] =
+                settled ? (float)(1 + rng_below(rng, 2)) / 2 : 0;
+        }
+        batch->rows++;
+    }
+}
+
+static void floats_print(const char *name, const float *values, size_t count, size_t stride,
+                         size_t parts) {
+    printf("\"%s\":[", name);
+    for (size_t part = 0; part < parts; part++) {
+        printf("%s[", part ? "," : "");
+        for (size_t r = 0; r < count; r++) {
+            float value = values[part * stride + r];
+            if (isnan(value))
+                printf("%snull", r ? "," : "");
+            else
+                printf("%s%.9g", r ? "," : "", (double)value);
+        }
+        printf("]");
+    }
+    printf("],");
+}
+
+static void batch_print(const struct minibatch *batch) {
+    size_t stride = batch->capacity;
+    printf("{\"ids\":[");
+    for (size_t f = 0; f < 2; f++) {
+        printf("%s[", f ? "," : "");
+        for (size_t r = 0; r < batch->rows; r++)
+            printf("%s%" PRIu64, r ? "," : "", batch->ids[f * stride + r]);
+        printf("]");
+    }
+    printf("],\"lists\":[[");
+    for (size_t r = 0; r < batch->rows; r++) {
+        printf("%s[", r ? "," : "");
+        for (uint32_t i = batch->list_begin[r]; i < batch->list_begin[r + 1]; i++)
+            printf("%s%" PRIu64, i > batch->list_begin[r] ? "," : "", batch->list_ids[0][i]);
+        printf("]");
+    }
+    printf("]],\"domains\":[");
+    for (size_t r = 0; r < batch->rows; r++)
+        printf("%s%" PRIu32, r ? "," : "", batch->domains[r]);
+    printf("],");
+    floats_print("numbers", batch->numbers, batch->rows, stride, NUMERIC);
+    floats_print("labels", batch->labels, batch->rows, stride, TASKS);
+    floats_print("weights", batch->weights, batch->rows, stride, TASKS);
+    printf("\"end\":0}");
+}
+
+static void noise_print(const struct model *model) {
+    printf("\"noise\":[");
+    for (size_t t = 0; t < TABLES; t++) {
+        printf("%s{", t ? "," : "");
+        for (uint64_t id = 1; id < IDS; id++) {
+            real values[16] = {0};
+            char name[24];
+            network_row_init(model, t, id, values);
+            snprintf(name, sizeof name, "%" PRIu64, id);
+            printf("%s", id > 1 ? "," : "");
+            reals_print(name, values, 1, model_table_width(model, t));
+        }
+        printf("}");
+    }
+    printf("],\n");
+}
+
+static void rows_print(const struct model *model) {
+    printf("\"final_rows\":[");
+    for (size_t t = 0; t < TABLES; t++) {
+        const struct table *table = &model->tables[t];
+        bool first = true;
+        printf("%s{", t ? "," : "");
+        for (uint64_t id = 1; id < IDS; id++) {
+            char name[24];
+            uint32_t slot = table_find(table, id);
+            if (slot == TABLE_DEFAULT_SLOT)
+                continue;
+            snprintf(name, sizeof name, "%" PRIu64, id);
+            printf("%s", first ? "" : ",");
+            reals_print(name, table_values(table, slot), 1, table->width);
+            first = false;
+        }
+        printf("}");
+    }
+    printf("]}\n");
+}
+
+static void case_run(const struct named_case *chosen, uint64_t steps) {
+    struct error err;
+    struct model_spec spec = {.fields = fields,
+                              .field_count = 3,
+                              .categorical_count = 2,
+                              .numeric_count = NUMERIC,
+                              .task_count = TASKS,
+                              .table_count = TABLES,
+                              .settings = chosen->model};
+    struct learner_settings settings = chosen->learner;
+    struct learner *learner;
+    struct minibatch batch;
+    struct rng rng;
+    settings.target_task = "first";
+    must(learner_new(&spec, &settings, task_weights, 0, &learner, &err), &err);
+    must(minibatch_init(&batch, &spec, BATCH, &err), &err);
+    rng_init(&rng, 2024);
+    printf("{\"settings\":{");
+    settings_print(&model_options, &spec.settings);
+    settings_print(&learner_options, &settings);
+    printf("\"task_weights\":[%g,%g,%g]},\n", task_weights[0], task_weights[1], task_weights[2]);
+    tensors_print("initial", learner_model(learner));
+    noise_print(learner_model(learner));
+    printf("\"batches\":[");
+    for (uint64_t step = 0; step < steps; step++) {
+        struct learner_report report;
+        batch_fill(&batch, &rng, step);
+        for (uint32_t domain = 1; domain < 4 && spec.settings.domains == MODEL_DOMAINS_STAR;
+             domain++)
+            for (size_t r = 0; r < batch.rows; r++)
+                if (batch.domains[r] == domain)
+                    must(learner_domain_add(learner, domain, &err), &err);
+        printf("%s", step ? ",\n" : "");
+        batch_print(&batch);
+        must(learner_step(learner, &batch, &report, &err), &err);
+    }
+    printf("],\n");
+    tensors_print("final", learner_model(learner));
+    rows_print(learner_model(learner));
+    minibatch_deinit(&batch, &spec);
+    learner_free(learner);
+}
+
+int main(int argc, char **argv) {
+    if (argc == 1) {
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+            printf("%s\n", cases[i].name);
+        return 0;
+    }
+    for (size_t i = 0; argc == 3 && i < sizeof cases / sizeof *cases; i++) {
+        if (strcmp(cases[i].name, argv[1]) == 0) {
+            case_run(&cases[i], (uint64_t)strtoull(argv[2], NULL, 10));
+            return 0;
+        }
+    }
+    fprintf(stderr, "usage: learner_dump [CASE STEPS]; without arguments it lists the cases\n");
+    return 2;
+}

@@ -1,0 +1,208 @@
+"""The networks, forward, from the papers: shared bottom, OMoE and MMoE (Ma et al., KDD 2018, eq. 5-8),
+star layers, partitioned normalisation and the auxiliary network (Sheng et al. 2021). Derivatives are
+autodiff's, so nothing here can repeat a mistake of a hand-written backward pass.
+
+Tensors go by the names that the weights log gives them (model/build.c lists them).
+"""
+
+import numpy as np
+
+import autodiff as ad
+
+NUMBER_LIMIT = 5.0      # numeric inputs, in deviations
+NUMBER_FLOOR = 1e-4     # added to their variance
+NORM_FLOOR = 1e-6       # added to the variance of embedded columns
+NORM_SHRINK = 256.0     # rows that the shared moments count for in a domain's
+
+
+class Shape:
+    """What the model is made of: a dictionary of settings, and fields of (table, dimension, multi)."""
+
+    def __init__(self, settings, fields, numeric, tasks):
+        self.settings, self.fields, self.numeric, self.tasks = settings, fields, numeric, tasks
+        self.embedded = sum(dimension for _, dimension, _ in fields)
+        self.star = settings["domains"] == "star"
+        self.domains = settings["domains_max"] + 1 if self.star else 1
+        self.experts = 1 if settings["sharing"] == "shared_bottom" else settings["experts"]
+        self.gates = {"shared_bottom": 0, "omoe": 1, "mmoe": tasks}[settings["sharing"]]
+        self.normed = settings["norm"] == "moving" and self.embedded > 0
+        self.wide = tasks if settings["wide"] else 0
+        self.auxiliary = self.star and settings["auxiliary"]
+
+
+class Forward:
+    """One forward pass over a batch. `tensors`: name -> array; `rows[t]`: id -> row, id 0 the default.
+
+    `logits` is [rows][tasks]; `nodes[name]` the tensors read, `row_nodes[t]` the rows read, in the
+    order of `row_ids[t]`.
+    """
+
+    def __init__(self, shape, tensors, rows, batch):
+        self.shape, self.tensors, self.batch = shape, tensors, batch
+        self.nodes = {name: ad.Node(value) for name, value in tensors.items()}
+        count = len(batch["domains"])
+        self.domains = batch["domains"] if shape.star else np.zeros(count, dtype=int)
+        self.present = [p for p in range(shape.domains) if (self.domains == p).any()]
+        self.by_domain = {p: np.flatnonzero(self.domains == p) for p in self.present}
+        self.back = np.argsort(np.concatenate([self.by_domain[p] for p in self.present]))
+        self._read_rows(rows)
+        embedded, wide = self._embed()
+        self.raw = embedded.value
+        if shape.normed:
+            embedded = self._normalise(embedded)
+        features = ad.columns([embedded, ad.Node(self._numbers())]) if shape.numeric else embedded
+        mixtures = self._trunk(features)
+        logits = ad.columns([self._tower(k, mixtures[k]) for k in range(shape.tasks)])
+        if shape.auxiliary:
+            logits = logits + self._auxiliary(features)
+        self.logits = logits + wide if wide is not None else logits
+
+    # --- Inputs.
+
+    def _occurrences(self, f):
+        """For field f: rows, ids and shares of each occurrence; what is missing reads id 0."""
+        single = sum(1 for _, _, multi in self.shape.fields if not multi)
+        if f < single:
+            ids = self.batch["ids"][f]
+            return np.arange(len(ids)), ids, np.ones(len(ids))
+        at, ids, shares = [], [], []
+        for row, listed in enumerate(self.batch["lists"][f - single]):
+            listed = listed if len(listed) else [0]
+            at += [row] * len(listed)
+            ids += listed
+            shares += [1 / len(listed)] * len(listed)
+        return np.array(at), np.array(ids, dtype=np.uint64), np.array(shares)
+
+    def _read_rows(self, rows):
+        self.row_ids, self.row_nodes, self.place = [], [], []
+        for t, table in enumerate(rows):
+            ids = [0]
+            for f, (of_table, _, _) in enumerate(self.shape.fields):
+                if of_table == t:
+                    ids += [int(i) for i in self._occurrences(f)[1]]
+            ids = [i for i in dict.fromkeys(ids) if i in table]
+            self.row_ids.append(ids)
+            self.row_nodes.append(ad.Node(np.array([table[i] for i in ids])))
+            self.place.append({i: n for n, i in enumerate(ids)})
+
+    def _embed(self):
+        count = len(self.batch["domains"])
+        parts, wide = [], None
+        for f, (t, dimension, _) in enumerate(self.shape.fields):
+            at, ids, shares = self._occurrences(f)
+            pick = [self.place[t].get(int(i), self.place[t][0]) for i in ids]
+            pool = np.zeros((count, len(at)))
+            pool[at, np.arange(len(at))] = shares
+            pooled = ad.Node(pool) @ self.row_nodes[t][np.array(pick)]
+            parts.append(pooled[:, :dimension])
+            if self.shape.wide:
+                linear = pooled[:, dimension:]
+                wide = linear if wide is None else wide + linear
+        return ad.columns(parts), wide
+
+    def _numbers(self):
+        values = np.array(self.batch["numbers"], dtype=np.float64)  # [numeric][rows]
+        moments = self.tensors["numeric.moments"]
+        missing = np.isnan(values)
+        logs = np.sign(values) * np.log1p(np.abs(values))
+        scaled = (logs - moments[0][:, None]) / np.sqrt(moments[1][:, None] + NUMBER_FLOOR)
+        scaled = np.where(missing, 0, np.clip(scaled, -NUMBER_LIMIT, NUMBER_LIMIT))
+        out = np.empty((values.shape[1], 2 * values.shape[0]))
+        out[:, 0::2] = scaled.T
+        out[:, 1::2] = missing.T
+        return out
+
+    def _moments(self, domain):
+        shared = self.tensors["norm.moments"]
+        if not self.shape.star:
+            return shared[0], shared[1]
+        own = self.tensors[f"norm.moments.domain.{domain}"]
+        weight = own[2] / (own[2] + NORM_SHRINK)
+        return tuple(weight * own[i] + (1 - weight) * shared[i] for i in (0, 1))
+
+    def _normalise(self, embedded):
+        def one(p):
+            mean, variance = self._moments(p)
+            gamma, beta = self.nodes["norm.gamma"], self.nodes["norm.beta"]
+            if self.shape.star:
+                gamma = gamma * self.nodes[f"norm.gamma.domain.{p}"]
+                beta = beta + self.nodes[f"norm.beta.domain.{p}"]
+            rows = embedded[self.by_domain[p]] + (-mean)
+            return rows * (1 / np.sqrt(variance + NORM_FLOOR)) * gamma + beta
+        return self._each_domain(one)
+
+    def _each_domain(self, one):
+        return ad.rows([one(p) for p in self.present])[self.back]
+
+    # --- Layers.
+
+    def _product(self, x, name, star, pick=slice(None), columns=slice(None)):
+        """x times the weight (rows `pick`, columns `columns`), W_p * W under a star layer."""
+        weight = self.nodes[name][pick, columns]
+        if not star:
+            return x @ weight
+        return self._each_domain(
+            lambda p: x[self.by_domain[p]] @ (weight * self.nodes[f"{name}.domain.{p}"][pick, columns]))
+
+    def _bias(self, x, name, star, row=0):
+        bias = self.nodes[name][row:row + 1, :]
+        if not star:
+            return x + bias
+        return self._each_domain(
+            lambda p: x[self.by_domain[p]] + (bias + self.nodes[f"{name}.domain.{p}"][row:row + 1, :]))
+
+    def _trunk(self, features):
+        settings, n = self.shape.settings, self.shape.experts
+        star = self.shape.star and settings["star_trunk"]
+        width = settings["expert_layers"][0]
+        outs = []
+        for e in range(n):
+            mine = slice(e * width, (e + 1) * width)
+            z = self._product(features, "trunk.0.weight", star, columns=mine)
+            bias = self.nodes["trunk.0.bias"][:, mine]
+            if star:
+                z = self._each_domain(
+                    lambda p, z=z, mine=mine, bias=bias: z[self.by_domain[p]] +
+                    (bias + self.nodes[f"trunk.0.bias.domain.{p}"][:, mine]))
+            else:
+                z = z + bias
+            outs.append(ad.relu(z))
+        gates = [ad.softmax(self._product(features, "trunk.0.weight", star,
+                                          columns=slice(n * width + g * n, n * width + (g + 1) * n)))
+                 for g in range(self.shape.gates)]
+        for layer, out in enumerate(settings["expert_layers"][1:], 1):
+            before = settings["expert_layers"][layer - 1]
+            outs = [ad.relu(self._bias(
+                self._product(x, f"trunk.{layer}.weight", star,
+                              pick=slice(e * before, (e + 1) * before)),
+                f"trunk.{layer}.bias", star, e)) for e, x in enumerate(outs)]
+        if not gates:
+            return [outs[0]] * self.shape.tasks
+
+        def mix(gate):
+            total = outs[0] * gate[:, 0:1]
+            for e in range(1, n):
+                total = total + outs[e] * gate[:, e:e + 1]
+            return total
+        mixed = [mix(gate) for gate in gates]
+        return mixed if self.shape.gates > 1 else mixed * self.shape.tasks
+
+    def _tower(self, task, x):
+        star = self.shape.star and self.shape.settings["star_towers"]
+        layers = len(self.shape.settings["tower_layers"])
+        for layer in range(layers + 1):
+            name = f"tower.{task}.{layer}"
+            x = self._bias(self._product(x, name + ".weight", star), name + ".bias", star)
+            if layer < layers:
+                x = ad.relu(x)
+        return x
+
+    def _auxiliary(self, features):
+        embedding = self._each_domain(
+            lambda p: ad.rows([self.nodes[f"domain.{p}.embedding"]] * len(self.by_domain[p])))
+        x = ad.columns([features, embedding])
+        for layer in range(len(self.shape.settings["auxiliary_layers"])):
+            name = f"auxiliary.{layer}"
+            x = ad.relu(x @ self.nodes[name + ".weight"] + self.nodes[name + ".bias"])
+        return ad.columns([x @ self.nodes[f"auxiliary.task.{k}.weight"]
+                           for k in range(self.shape.tasks)])

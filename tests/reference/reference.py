@@ -1,0 +1,332 @@
+#!/usr/bin/env python3
+"""An independent learner in numpy, and the test that the project's equals it.
+
+    reference.py LEARNER_DUMP [STEPS]
+
+LEARNER_DUMP (learner_dump.c, built in double) runs a case and prints settings, initial values and
+minibatches; this program repeats the steps from the papers and the rules of docs, and compares what
+came of it to 1e-8. Forward passes are in network.py, derivatives are autodiff's: nothing is shared with
+the code under test but the names of tensors.
+"""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+
+import autodiff as ad
+import network
+
+TOLERANCE = 1e-8
+SHARE_MOMENTUM, SHARE_FLOOR = .01, .01   # of a task's moving share of labelled rows
+MOMENT_ROWS = 100000.0                   # moving moments weigh about this many rows
+BETA1, BETA2, EPSILON = .9, .999, 1e-8   # Adam (Kingma and Ba 2015)
+
+
+class Adagrad:
+    """a += g^2; w -= lr g / sqrt(a) (Duchi et al. 2011)."""
+
+    def __init__(self, rate, start, shape):
+        self.rate, self.sums = rate, np.full(shape, start)
+
+    def step(self, w, g):
+        self.sums = self.sums + g * g
+        return w - self.rate * np.divide(g, np.sqrt(self.sums), out=np.zeros_like(g),
+                                         where=self.sums > 0)
+
+
+class RowAdagrad:
+    """One accumulator for the embedding, a += mean(g^2); one each for the wide weights behind it."""
+
+    def __init__(self, rate, start, dimension, wide):
+        self.rate, self.dimension, self.sum = rate, dimension, start
+        self.wide = Adagrad(rate, start, wide)
+
+    def step(self, w, g):
+        d = self.dimension
+        self.sum += (g[:d] ** 2).mean()
+        head = w[:d] - (self.rate * g[:d] / math.sqrt(self.sum) if self.sum > 0 else 0)
+        return np.concatenate([head, self.wide.step(w[d:], g[d:])])
+
+
+class Adam:
+    """Bias-corrected by its own count of steps, so that absent rows and domains lose nothing."""
+
+    def __init__(self, rate, shape):
+        self.rate, self.count = rate, 0
+        self.first, self.second = np.zeros(shape), np.zeros(shape)
+
+    def step(self, w, g):
+        self.count += 1
+        self.first = BETA1 * self.first + (1 - BETA1) * g
+        self.second = BETA2 * self.second + (1 - BETA2) * g * g
+        first = self.first / (1 - BETA1 ** self.count)
+        second = self.second / (1 - BETA2 ** self.count)
+        return w - self.rate * first / (np.sqrt(second) + EPSILON)
+
+
+class MetaBalance:
+    """He et al., WWW 2022: factors of the auxiliary gradients on one block."""
+
+    def __init__(self, settings, tasks):
+        self.settings, self.mean, self.count = settings, [0.0] * tasks, [0] * tasks
+
+    def factors(self, norms):
+        """norms: task -> norm, of the tasks that have labels. The target is task 0."""
+        beta, relax = self.settings["beta"], self.settings["relax"]
+        for k, norm in norms.items():
+            self.mean[k] = beta * self.mean[k] + (1 - beta) * norm
+            self.count[k] += 1
+        found = {}
+        for k, norm in norms.items():
+            found[k] = 1.0
+            if k == 0 or self.count[0] == 0:
+                continue
+            mine = self.mean[k] / (1 - beta ** self.count[k])
+            target = self.mean[0] / (1 - beta ** self.count[0])
+            strategy = self.settings["strategy"]
+            if mine == 0 or (strategy == "a" and mine <= target) or (strategy == "b" and mine >= target):
+                continue
+            found[k] = relax * target / mine + (1 - relax)
+            most = self.settings.get("balance_limit", math.inf) * target
+            if target > 0 and norm > 0 and found[k] * norm > most:
+                found[k] = most / norm
+        return found
+
+
+class Learner:
+    def __init__(self, case):
+        self.settings = case["settings"]
+        self.tensors = {name: np.array(value, dtype=float) for name, value in case["initial"].items()}
+        tasks = len(self.settings["task_weights"])
+        self.shape = network.Shape(self.settings, [(0, 4, False), (1, 3, False), (1, 3, True)], 2, tasks)
+        self.tasks = tasks
+        self.rows = [{0: self.tensors[f"default.{t}"][0]} for t in range(2)]
+        self.noise = [{int(i): np.array(v[0]) for i, v in table.items()} for table in case["noise"]]
+        self.share = {}
+        self.dense, self.sparse, self.balance = {}, {}, {}
+        self.known = {0}
+
+    def dimension(self, t):
+        return (4, 3)[t]
+
+    # --- Who owns what.
+
+    def task_of(self, name):
+        """The task that a tensor belongs to, or None where tasks share it."""
+        parts = name.split(".")
+        if parts[0] == "tower":
+            return int(parts[1])
+        return int(parts[2]) if name.startswith("auxiliary.task.") else None
+
+    def domain_of(self, name):
+        parts = name.split(".")
+        if not self.shape.star or "domain" not in parts:
+            return None
+        return int(parts[parts.index("domain") + 1])
+
+    def own_columns(self, name):
+        """Columns of the trunk's first weight that are tasks' own gates (MMoE)."""
+        if name.split(".domain.")[0] != "trunk.0.weight" or self.settings["sharing"] != "mmoe":
+            return None
+        return self.shape.experts * self.settings["expert_layers"][0]
+
+    # --- A step.
+
+    def meet_domains(self, domains):
+        """A new domain takes over the parameters of `unknown`; moments of its own begin empty."""
+        for p in sorted(set(int(d) for d in domains) - self.known):
+            for name in list(self.tensors):
+                if self.domain_of(name) == p and "moments" not in name:
+                    unknown = name.replace(f"domain.{p}", "domain.0")
+                    self.tensors[name] = self.tensors[unknown].copy()
+            self.known.add(p)
+
+    def meet_rows(self, batch):
+        for f, (t, _, _) in enumerate(self.shape.fields):
+            ids = batch["ids"][f] if f < 2 else [i for listed in batch["lists"][f - 2] for i in listed]
+            for i in ids:
+                if int(i) not in self.rows[t]:
+                    self.rows[t][int(i)] = self.rows[t][0] + self.noise[t][int(i)]
+
+    def step(self, batch):
+        if self.shape.star:
+            self.meet_domains(batch["domains"])
+        self.meet_rows(batch)
+        self.tensors.update({f"default.{t}": self.rows[t][0][None, :] for t in range(2)})
+        forward = network.Forward(self.shape, self.tensors, self.rows, batch)
+        count = len(batch["domains"])
+        active = [k for k in range(self.tasks) if (batch["weights"][k] != 0).any()]
+        for k in range(self.tasks):
+            share = (batch["weights"][k] != 0).sum() / count
+            self.share[k] = share if k not in self.share else \
+                self.share[k] + SHARE_MOMENTUM * (share - self.share[k])
+        names = [n for n in self.tensors if "moments" not in n and not n.startswith("default.")]
+        wanted = [forward.nodes[n] for n in names] + forward.row_nodes
+        slopes = {}
+        for k in active:
+            loss = ad.cross_entropy(forward.logits[:, k], batch["labels"][k], batch["weights"][k])
+            slopes[k] = [self.settings["task_weights"][k] * s for s in ad.slopes(loss, wanted)]
+        updates = self.dense_updates(names, slopes, active, batch)
+        row_updates = [self.row_updates(t, forward, {k: s[len(names) + t] for k, s in slopes.items()},
+                                        active) for t in range(2)]
+        moments = self.moments(batch, forward)
+        self.tensors.update(updates)
+        self.tensors.update(moments)
+        for t, update in enumerate(row_updates):
+            self.rows[t].update(update)
+
+    def combine(self, block, parts, active):
+        """Sums tasks' gradients of a shared block, balanced."""
+        if self.settings["balance"] == "metabalance" and parts:
+            rule = self.balance.setdefault(block, MetaBalance(self.settings, self.tasks))
+            factors = rule.factors({k: math.sqrt((parts[k] ** 2).sum()) for k in parts})
+            return sum(factors[k] * parts[k] for k in parts)
+        return sum(parts.values())
+
+    def clip(self, g):
+        norm = math.sqrt((g ** 2).sum())
+        limit = self.settings.get("gradient_clip", math.inf)
+        return g * (limit / norm) if norm > limit else g
+
+    def dense_updates(self, names, slopes, active, batch):
+        found = {}
+        for i, name in enumerate(names):
+            domain, owner = self.domain_of(name), self.task_of(name)
+            here = np.ones(len(batch["domains"]), dtype=bool)
+            if domain is not None:
+                here = batch["domains"] == domain
+            present = [k for k in active if (batch["weights"][k][here] != 0).any()]
+            if owner is not None:
+                present = [k for k in present if k == owner]
+            if not present:
+                continue
+            parts = {k: slopes[k][i] / (self.settings["batch_rows"] * max(self.share[k], SHARE_FLOOR))
+                     for k in present}
+            if owner is not None:
+                g = parts[owner]
+            else:
+                edge = self.own_columns(name)
+                g = self.combine(name, {k: p[:, :edge] for k, p in parts.items()}, present)
+                if edge is not None:
+                    g = np.concatenate([g, sum(p[:, edge:] for p in parts.values())], axis=1)
+            if name not in self.dense:
+                self.dense[name] = Adam(self.settings["learning_rate"], g.shape) \
+                    if self.settings["optimiser"] == "adam" else \
+                    Adagrad(self.settings["learning_rate"], self.settings["accumulator_init"], g.shape)
+            found[name] = self.dense[name].step(self.tensors[name], self.clip(g))
+        return found
+
+    def row_updates(self, t, forward, slopes, active):
+        d, found = self.dimension(t), {}
+        if not active:
+            return found
+        shared = self.combine(f"table.{t}", {k: s[:, :d] for k, s in slopes.items()}, active)
+        own = sum(s[:, d:] for s in slopes.values())
+        for n, i in enumerate(forward.row_ids[t]):
+            key, g = (t, i), np.concatenate([shared[n], own[n]])
+            if not g.any():
+                continue  # without a gradient a row stands still, its moments as well
+            if key not in self.sparse:
+                self.sparse[key] = self.row_optimiser(d, len(g) - d)
+            found[i] = self.sparse[key].step(self.rows[t][i], self.clip(g))
+        return found
+
+    def row_optimiser(self, dimension, wide):
+        rate, start = self.settings["row_learning_rate"], self.settings["accumulator_init"]
+        kind = self.settings["row_optimiser"]
+        if kind == "row_adagrad":
+            return RowAdagrad(rate, start, dimension, wide)
+        return Adam(rate, dimension + wide) if "adam" in kind else Adagrad(rate, start, dimension + wide)
+
+    # --- Moving moments, brought forward after the step.
+
+    def moments(self, batch, forward):
+        found = {}
+        numbers = batch["numbers"]
+        logs = np.sign(numbers) * np.log1p(np.abs(numbers))
+        found["numeric.moments"] = self.merged("numeric.moments", [row[~np.isnan(row)] for row in logs])
+        if self.shape.normed:
+            found["norm.moments"] = self.merged("norm.moments", forward.raw.T)
+            for p in forward.present if self.shape.star else []:
+                name = f"norm.moments.domain.{p}"
+                found[name] = self.merged(name, forward.raw[forward.by_domain[p]].T)
+        return found
+
+    def merged(self, name, columns):
+        """Mean, variance and rows of two sets put together, by the sets' own definitions."""
+        out = self.tensors[name].copy()
+        for c, values in enumerate(columns):
+            if len(values) == 0:
+                continue
+            mean, variance, rows = out[:, c]
+            weight = len(values) / (rows + len(values))
+            both = (1 - weight) * mean + weight * values.mean()
+            square = (1 - weight) * (variance + mean ** 2) + weight * (values ** 2).mean()
+            out[:, c] = both, square - both ** 2, min(rows + len(values), MOMENT_ROWS)
+        return out
+
+
+def batch_read(raw):
+    return {
+        "ids": np.array(raw["ids"], dtype=np.int64),
+        "lists": raw["lists"],
+        "domains": np.array(raw["domains"]),
+        "numbers": np.array([[math.nan if v is None else v for v in row] for row in raw["numbers"]],
+                            dtype=np.float32).astype(float),
+        "labels": np.array(raw["labels"], dtype=np.float32).astype(float),
+        "weights": np.array(raw["weights"], dtype=np.float32).astype(float),
+    }
+
+
+def compare(case, learner):
+    """Largest difference relative to a value's size or one, and where; and how far things moved."""
+    worst, where, moved = 0.0, "", 0.0
+
+    def look(name, ours, theirs):
+        nonlocal worst, where
+        if ours.shape != theirs.shape:
+            raise SystemExit(f"{name}: shapes {ours.shape} and {theirs.shape}")
+        difference = (np.abs(ours - theirs) / np.maximum(1, np.abs(theirs))).max()
+        if not difference <= worst:
+            worst, where = difference, name
+    for name, value in case["final"].items():
+        final = np.array(value, dtype=float)
+        if not name.startswith("default."):
+            look(name, learner.tensors[name], final)
+        if "moments" not in name:
+            moved = max(moved, np.abs(final - np.array(case["initial"][name], dtype=float)).max())
+    for t, table in enumerate(case["final_rows"]):
+        look(f"default.{t}", learner.rows[t][0], np.array(case["final"][f"default.{t}"][0]))
+        if set(int(i) for i in table) != set(learner.rows[t]) - {0}:
+            raise SystemExit(f"table {t}: other rows")
+        for i, value in table.items():
+            look(f"row {i} of table {t}", learner.rows[t][int(i)], np.array(value[0]))
+    return worst, where, moved
+
+
+def main():
+    if len(sys.argv) not in (2, 3):
+        raise SystemExit(__doc__)
+    steps = sys.argv[2] if len(sys.argv) == 3 else "200"
+    names = subprocess.run([sys.argv[1]], check=True, capture_output=True, text=True).stdout.split()
+    failed = 0
+    for name in names:
+        output = subprocess.run([sys.argv[1], name, steps], check=True, capture_output=True, text=True)
+        case = json.loads(output.stdout)
+        learner = Learner(case)
+        for raw in case["batches"]:
+            learner.step(batch_read(raw))
+        worst, where, moved = compare(case, learner)
+        good = worst <= TOLERANCE and moved > .01
+        failed += not good
+        print(f"{'ok  ' if good else 'FAIL'} {name:28} {steps} steps, largest difference {worst:.2g}"
+              f" at {where}; weights moved by up to {moved:.2g}")
+    if not names or failed:
+        raise SystemExit(f"{failed} of {len(names)} cases differ from the reference")
+
+
+if __name__ == "__main__":
+    main()
