@@ -1,0 +1,37 @@
+// The whole configuration: each module's settings under its section's name.
+#ifndef FRESHET_CLI_SETTINGS_H
+#define FRESHET_CLI_SETTINGS_H
+
+#include "config/config.h"
+#include "ingest/settings.h"
+#include "log/settings.h"
+#include "model/spec.h"
+#include "monitor/monitor.h"
+#include "publisher/settings.h"
+#include "record/spec.h"
+#include "simulate/settings.h"
+#include "trainer/settings.h"
+
+struct settings {
+    const char *name;      // prefixes tasks, consumer groups and Redis keys
+    const char *directory; // of the tasks' checkpoints
+    struct {
+        int level;  // enum logger_level
+        int format; // enum logger_format
+    } logging;
+    struct log_settings log;
+    struct spec data;
+    struct ingest_settings ingest;
+    struct model_settings model;
+    struct trainer_settings trainer;
+    struct publisher_settings publisher;
+    struct monitor_settings monitor;
+    struct simulate_settings simulate;
+};
+extern const struct option_table settings_options;
+
+// config_load and the checks that need more than one section. Everything lives in `arena`.
+CHECKED enum status settings_load(const char *path, struct arena *arena, struct settings *settings,
+                                  struct error *err);
+
+#endif
