@@ -1,0 +1,276 @@
+// Threads, signals and the end of a daemon; see daemon.h.
+#include "cli/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/logger.h"
+#include "cli/task.h"
+#include "trainer/trainer.h"
+
+struct daemon {
+    const struct settings *settings;
+    const struct daemon_options *options;
+    struct log *log;
+    struct metrics *metrics;
+    struct monitor *monitor;
+    struct task *tasks;
+    size_t task_count;
+    atomic_size_t tasks_made; // how many of them the monitor's thread may look at
+    atomic_bool stop;
+};
+
+struct task_start {
+    struct task *task;
+    const atomic_bool *stop;
+};
+
+static void *task_thread(void *argument) {
+    struct task_start start = *(struct task_start *)argument;
+    memory_free(argument);
+    task_run(start.task, start.stop);
+    return NULL;
+}
+
+// Called from the monitor's thread.
+static void daemon_health(void *self, struct monitor_health *ret_health) {
+    struct daemon *daemon = self;
+    size_t made = atomic_load(&daemon->tasks_made);
+    *ret_health = (struct monitor_health){.alive = true, .ready = made > 0};
+    if (made == 0)
+        snprintf(ret_health->reason, sizeof ret_health->reason, "waiting for the log's servers");
+    for (size_t i = 0; i < made; i++) {
+        struct task *task = &daemon->tasks[i];
+        int phase = atomic_load(&task->phase);
+        if (phase == TASK_FAILED) {
+            ret_health->alive = ret_health->ready = false;
+            snprintf(ret_health->reason, sizeof ret_health->reason, "%s has failed", task->name);
+            return;
+        }
+        if (phase == TASK_WAITING || phase == TASK_RECOVERING) {
+            ret_health->ready = false;
+            snprintf(ret_health->reason, sizeof ret_health->reason, "%s is %s", task->name,
+                     phase == TASK_WAITING ? "waiting for servers" : "recovering");
+        }
+    }
+}
+
+// Waits up to timeout_ms for SIGTERM or SIGINT; true when one came.
+static bool signal_came(int64_t timeout_ms) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    struct timespec wait = {.tv_sec = (time_t)(timeout_ms / 1000),
+                            .tv_nsec = (long)(timeout_ms % 1000) * 1000000L};
+    return sigtimedwait(&set, NULL, &wait) > 0;
+}
+
+static void signals_block(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    REQUIRE(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    REQUIRE(sigaction(SIGPIPE, &ignore, NULL) == 0);
+}
+
+// Retries `attempt` while servers cannot be reached, saying so, until it succeeds, fails otherwise, or
+// a signal comes (STATUS_STOPPED).
+static enum status insist(struct daemon *daemon,
+                          enum status (*attempt)(struct daemon *, struct error *),
+                          struct error *err) {
+    for (int64_t wait_ms = 500;; wait_ms = wait_ms < 10000 ? wait_ms * 2 : wait_ms) {
+        enum status status = attempt(daemon, err);
+        if (status != STATUS_UNAVAILABLE && status != STATUS_TIMEOUT)
+            return status;
+        logger_line(LOGGER_WARN, "daemon", "waiting", "retry_in_ms=%lld reason=\"%s\"",
+                    (long long)wait_ms, err->message);
+        if (signal_came(wait_ms))
+            return error_set(err, STATUS_STOPPED, "stopped while waiting: %s", err->message);
+    }
+}
+
+static enum status open_log(struct daemon *daemon, struct error *err) {
+    return log_open(&daemon->settings->log, &daemon->log, err);
+}
+
+static enum status make_tasks(struct daemon *daemon, struct error *err) {
+    const struct daemon_options *options = daemon->options;
+    struct task_context context = {.settings = daemon->settings,
+                                   .log = daemon->log,
+                                   .metrics = daemon->metrics,
+                                   .finish = options->finish,
+                                   .threads = options->threads};
+    enum status status =
+        task_input_partitions(daemon->settings, daemon->log, &context.partitions, err);
+    if (status == STATUS_OK)
+        status = task_topics_ensure(&context, err);
+    if (status != STATUS_OK)
+        return status;
+    int32_t first = options->ingest_first;
+    int32_t count = options->ingest_count > 0 ? options->ingest_count : context.partitions - first;
+    if (!(options->stages & DAEMON_INGEST))
+        count = 0;
+    else if (first < 0 || count < 1 || first + count > context.partitions)
+        return error_set(err, STATUS_INVALID,
+                         "could not take ingest tasks %d to %d: the input topics have %d partitions",
+                         first, first + count - 1, context.partitions);
+    size_t others = (size_t)((options->stages & DAEMON_TRAINER) != 0) +
+                    (size_t)((options->stages & DAEMON_PUBLISHER) != 0);
+    daemon->tasks = memory_new((size_t)count + others, sizeof *daemon->tasks);
+    if (!daemon->tasks)
+        return error_no_memory(err, ((size_t)count + others) * sizeof *daemon->tasks, "tasks");
+    for (int32_t i = 0; status == STATUS_OK && i < count; i++)
+        status = task_init(&daemon->tasks[daemon->task_count++], &context, TASK_INGEST, first + i,
+                           err);
+    if (status == STATUS_OK && (options->stages & DAEMON_TRAINER))
+        status = task_init(&daemon->tasks[daemon->task_count++], &context, TASK_TRAINER, 0, err);
+    if (status == STATUS_OK && (options->stages & DAEMON_PUBLISHER))
+        status = task_init(&daemon->tasks[daemon->task_count++], &context, TASK_PUBLISHER, 0, err);
+    return status;
+}
+
+// A failed attempt leaves nothing behind, so that it can be made again.
+static enum status prepare_tasks(struct daemon *daemon, struct error *err) {
+    enum status status = make_tasks(daemon, err);
+    if (status == STATUS_OK)
+        return status;
+    for (size_t i = 0; i < daemon->task_count; i++)
+        task_deinit(&daemon->tasks[i]);
+    memory_free(daemon->tasks);
+    daemon->tasks = NULL;
+    daemon->task_count = 0;
+    return status;
+}
+
+static enum status start_tasks(struct daemon *daemon, struct error *err) {
+    for (size_t i = 0; i < daemon->task_count; i++) {
+        struct task_start *start = memory_new(1, sizeof *start);
+        if (!start)
+            return error_no_memory(err, sizeof *start, "a task's start");
+        *start = (struct task_start){&daemon->tasks[i], &daemon->stop};
+        int code = pthread_create(&daemon->tasks[i].thread, NULL, task_thread, start);
+        if (code != 0) {
+            memory_free(start);
+            return error_set(err, STATUS_EXHAUSTED, "could not start the thread of %s: %s",
+                             daemon->tasks[i].name, strerror(code));
+        }
+        daemon->tasks[i].started = true;
+    }
+    return STATUS_OK;
+}
+
+// Until all tasks have ended, one has failed, or a signal asks to stop; true when a signal came.
+static bool await_tasks(struct daemon *daemon) {
+    for (;;) {
+        size_t running = 0;
+        bool failed = false;
+        for (size_t i = 0; i < daemon->task_count; i++) {
+            int phase = atomic_load(&daemon->tasks[i].phase);
+            failed |= phase == TASK_FAILED;
+            running += phase != TASK_FAILED && phase != TASK_ENDED;
+        }
+        if (failed || running == 0)
+            return false;
+        if (signal_came(50))
+            return true;
+    }
+}
+
+// From here on another SIGTERM or SIGINT ends the process as the system does by default.
+static void signals_unblock(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+// The first task that failed of itself decides the exit code.
+static int join_tasks(struct daemon *daemon) {
+    struct task *failed = NULL;
+    for (size_t i = 0; i < daemon->task_count; i++) {
+        struct task *task = &daemon->tasks[i];
+        if (!task->started)
+            continue;
+        REQUIRE(pthread_join(task->thread, NULL) == 0);
+        if (!failed && task->status != STATUS_OK && task->status != STATUS_STOPPED)
+            failed = task;
+    }
+    return failed ? command_fail(&failed->error) : EXIT_DONE;
+}
+
+static int report(struct daemon *daemon) {
+    int code = EXIT_DONE;
+    for (size_t i = 0; i < daemon->task_count; i++) {
+        struct task *task = &daemon->tasks[i];
+        if (!task->started || task->status == STATUS_FENCED)
+            continue;
+        task_report(task, stdout);
+        if (task->kind != TASK_TRAINER)
+            continue;
+        trainer_print_measures(task->state, stdout);
+        struct error err;
+        if (daemon->options->report &&
+            trainer_write_measures(task->state, daemon->options->report, &err) != STATUS_OK)
+            code = command_fail(&err);
+    }
+    fflush(stdout);
+    return code;
+}
+
+static void daemon_deinit(struct daemon *daemon) {
+    monitor_stop(daemon->monitor);
+    for (size_t i = 0; i < daemon->task_count; i++)
+        task_deinit(&daemon->tasks[i]);
+    memory_free(daemon->tasks);
+    log_close(daemon->log);
+    metrics_free(daemon->metrics);
+}
+
+int daemon_run(const struct settings *settings, const struct daemon_options *options) {
+    struct daemon daemon = {.settings = settings, .options = options};
+    struct error err;
+    int code;
+    bool stopped = false;
+    signals_block();
+    enum status status = metrics_new(&daemon.metrics, &err);
+    if (status == STATUS_OK && settings->monitor.listen[0] != '\0') {
+        status = monitor_start(&settings->monitor, daemon.metrics, daemon_health, &daemon,
+                               &daemon.monitor, &err);
+        if (status == STATUS_OK)
+            logger_line(LOGGER_INFO, "daemon", "listening", "port=%d",
+                        monitor_port(daemon.monitor));
+    }
+    if (status == STATUS_OK)
+        status = insist(&daemon, open_log, &err);
+    if (status == STATUS_OK)
+        status = insist(&daemon, prepare_tasks, &err);
+    if (status != STATUS_OK) {
+        code = command_fail(&err);
+        daemon_deinit(&daemon);
+        return code;
+    }
+    atomic_store(&daemon.tasks_made, daemon.task_count);
+    status = start_tasks(&daemon, &err);
+    if (status == STATUS_OK)
+        stopped = await_tasks(&daemon);
+    atomic_store(&daemon.stop, true);
+    signals_unblock();
+    code = join_tasks(&daemon);
+    if (status != STATUS_OK)
+        code = command_fail(&err);
+    int report_code = report(&daemon);
+    if (code == EXIT_DONE)
+        code = report_code;
+    // A daemon that runs for ever is stopped by a signal: that is its normal end.
+    if (code == EXIT_DONE && stopped && options->finish)
+        code = EXIT_INTERRUPTED;
+    daemon_deinit(&daemon);
+    return code;
+}

@@ -1,0 +1,57 @@
+// A task: one stage's state under one runner, wired to its topics. The only place where stages meet.
+#ifndef FRESHET_CLI_TASK_H
+#define FRESHET_CLI_TASK_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "cli/settings.h"
+#include "stage/runner.h"
+
+enum task_kind { TASK_INGEST, TASK_TRAINER, TASK_PUBLISHER };
+enum task_phase { TASK_WAITING, TASK_RECOVERING, TASK_LIVE, TASK_ENDED, TASK_FAILED };
+
+struct task {
+    char name[160]; // "NAME.ingest-3", "NAME.trainer", "NAME.publisher"
+    char directory[4096];
+    char build[256];
+    enum task_kind kind;
+    int32_t index; // of the ingest task
+    void *state;   // owned: freed by task_deinit
+    struct runner_setup setup;
+    struct stage_input *inputs;    // owned
+    struct stage_output outputs[2];
+    pthread_t thread;
+    bool started;
+    atomic_int phase;              // enum task_phase; written by the task's thread
+    enum status status;            // how it ended; read after the thread has been joined
+    struct error error;
+};
+
+struct task_context {
+    const struct settings *settings;
+    struct log *log;
+    struct metrics *metrics;
+    int32_t partitions;   // of the input topics
+    bool finish;
+    int64_t threads;      // of the trainer, 0 = as set
+};
+
+// Number of partitions of every input topic. STATUS_INVALID when they differ, naming each topic and
+// its count; STATUS_NOT_FOUND when a topic is missing.
+CHECKED enum status task_input_partitions(const struct settings *settings, struct log *log,
+                                          int32_t *ret_partitions, struct error *err);
+// Makes the topics between the stages: examples, dead letters, weights.
+CHECKED enum status task_topics_ensure(const struct task_context *context, struct error *err);
+
+CHECKED enum status task_init(struct task *task, const struct task_context *context,
+                              enum task_kind kind, int32_t index, struct error *err);
+void task_deinit(struct task *task); // after its thread has ended; NULL members are fine
+// Opens the runner (waiting for servers as long as *stop is not set) and runs it; sets phase, status
+// and error. The body of the task's thread.
+void task_run(struct task *task, const atomic_bool *stop);
+// Prints the task's conservation account.
+void task_report(struct task *task, FILE *stream);
+const char *task_kind_name(enum task_kind kind);
+
+#endif
