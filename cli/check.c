@@ -37,7 +37,7 @@ static void check_log(const struct settings *settings, int *ret_code) {
         return;
     int32_t partitions;
     status = task_input_partitions(settings, log, &partitions, &err);
-    tell("input topics", status, &err, ret_code);
+    tell("input topics: there, and equally partitioned", status, &err, ret_code);
     log_close(log);
 }
 

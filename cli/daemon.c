@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/logger.h"
 #include "cli/task.h"
 #include "trainer/trainer.h"
@@ -205,6 +206,21 @@ static int join_tasks(struct daemon *daemon) {
     return failed ? command_fail(&failed->error) : EXIT_DONE;
 }
 
+// {"measures": ..., "fingerprint": "..."}: equal bytes from equal runs.
+static enum status write_report(struct task *task, const char *path, struct error *err) {
+    struct buffer text;
+    buffer_init(&text);
+    struct report measures = trainer_report(task->state);
+    buffer_append_text(&text, "{\"measures\":");
+    report_json(&measures, &text);
+    buffer_append_text(&text, ",\"fingerprint\":\"%016llx\"}\n",
+                       (unsigned long long)trainer_operations.fingerprint(task->state));
+    enum status status = text.failed ? error_no_memory(err, text.length, "the report")
+                                     : disk_replace_all(path, text.data, text.length, err);
+    buffer_deinit(&text);
+    return status;
+}
+
 static int report(struct daemon *daemon) {
     int code = EXIT_DONE;
     for (size_t i = 0; i < daemon->task_count; i++) {
@@ -214,10 +230,10 @@ static int report(struct daemon *daemon) {
         task_report(task, stdout);
         if (task->kind != TASK_TRAINER)
             continue;
-        trainer_print_measures(task->state, stdout);
+        struct report measures = trainer_report(task->state);
+        report_print(&measures, stdout);
         struct error err;
-        if (daemon->options->report &&
-            trainer_write_measures(task->state, daemon->options->report, &err) != STATUS_OK)
+        if (daemon->options->report && write_report(task, daemon->options->report, &err) != STATUS_OK)
             code = command_fail(&err);
     }
     fflush(stdout);

@@ -41,7 +41,7 @@ static enum status inspect_partition(const struct settings *settings, struct log
     while (status == STATUS_OK && left > 0) {
         int64_t next = 0;
         struct log_batch batch;
-        status = log_reader_next(reader, 0, &next, err);
+        status = log_reader_position(reader, 0, &next, err);
         if (status != STATUS_OK || next >= end)
             break;
         status = log_reader_poll(reader, left < 1000 ? (size_t)left : 1000, 1000, &batch, err);

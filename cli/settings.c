@@ -56,6 +56,7 @@ static const struct option settings_option_list[] = {
     SECTION("publisher", publisher, publisher_options, "Bringing weights to Redis."),
     SECTION("monitor", monitor, monitor_options, "What a daemon shows over HTTP."),
     SECTION("simulate", simulate, simulate_options, "The generator of events with known truth."),
+    SECTION("kuairand", kuairand, kuairand_options, "The loader of the KuaiRand data."),
 };
 const struct option_table settings_options = {
     .title = "Configuration",
@@ -74,4 +75,16 @@ enum status settings_load(const char *path, struct arena *arena, struct settings
     if (status != STATUS_OK)
         return error_prefix(err, "%s", path);
     return STATUS_OK;
+}
+
+struct freshet_scorer_options settings_scorer_options(const struct settings *settings) {
+    const struct publisher_redis *redis = &settings->publisher.redis;
+    return (struct freshet_scorer_options){.host = redis->host,
+                                           .port = (int)redis->port,
+                                           .socket = redis->socket,
+                                           .user = redis->user,
+                                           .password = redis->password,
+                                           .database = (int)redis->database,
+                                           .timeout_ms = (int)redis->timeout_ms,
+                                           .name = settings->name};
 }

@@ -9,7 +9,9 @@
 #include "monitor/monitor.h"
 #include "publisher/settings.h"
 #include "record/spec.h"
-#include "simulate/settings.h"
+#include "scorer/freshet_scorer.h"
+#include "simulate/kuairand.h"
+#include "simulate/simulate.h"
 #include "trainer/settings.h"
 
 struct settings {
@@ -27,11 +29,15 @@ struct settings {
     struct publisher_settings publisher;
     struct monitor_settings monitor;
     struct simulate_settings simulate;
+    struct kuairand_settings kuairand;
 };
 extern const struct option_table settings_options;
 
 // config_load and the checks that need more than one section. Everything lives in `arena`.
 CHECKED enum status settings_load(const char *path, struct arena *arena, struct settings *settings,
                                   struct error *err);
+
+// How a scorer reaches the Redis that these settings publish to; texts are borrowed.
+struct freshet_scorer_options settings_scorer_options(const struct settings *settings);
 
 #endif

@@ -6,7 +6,6 @@
 #include "base/hash.h"
 #include "base/logger.h"
 #include "ingest/ingest.h"
-#include "ingest/partitioning.h"
 #include "model/blas.h"
 #include "publisher/publisher.h"
 #include "trainer/trainer.h"
@@ -18,10 +17,22 @@ const char *task_kind_name(enum task_kind kind) {
 
 enum status task_input_partitions(const struct settings *settings, struct log *log,
                                   int32_t *ret_partitions, struct error *err) {
-    if (settings->ingest.check_partitioning)
-        return partitioning_check(&settings->ingest, log, ret_partitions, err);
-    return log_topic_partitions(log, ingest_input_at(&settings->ingest, 0)->topic, ret_partitions,
-                                err);
+    const struct ingest_input *first = ingest_input_at(&settings->ingest, 0);
+    int32_t partitions;
+    enum status status = log_topic_partitions(log, first->topic, &partitions, err);
+    for (size_t i = 1; status == STATUS_OK && i < settings->ingest.inputs.count; i++) {
+        const struct ingest_input *input = ingest_input_at(&settings->ingest, i);
+        int32_t others;
+        status = log_topic_partitions(log, input->topic, &others, err);
+        if (status == STATUS_OK && others != partitions)
+            status = error_set(err, STATUS_INVALID,
+                               "could not join %s (%d partitions) with %s (%d partitions): both must "
+                               "have the same number, and the same key in the same partition",
+                               first->topic, partitions, input->topic, others);
+    }
+    if (status == STATUS_OK)
+        *ret_partitions = partitions;
+    return status;
 }
 
 enum status task_topics_ensure(const struct task_context *context, struct error *err) {
@@ -64,17 +75,35 @@ static enum status init_ingest(struct task *task, const struct task_context *con
     return STATUS_OK;
 }
 
+// A model's lineage is that of the weights topic it is written to: another one when the topic is made
+// anew, the same one however often the trainer begins again.
+static enum status task_lineage(const struct settings *settings, struct log *log,
+                                uint64_t *ret_lineage, struct error *err) {
+    uint64_t identity;
+    enum status status = log_topic_identity(log, settings->trainer.weights, &identity, err);
+    if (status == STATUS_OK)
+        *ret_lineage = hash_bytes(settings->name, strlen(settings->name), identity);
+    return status;
+}
+
 static enum status init_trainer(struct task *task, const struct task_context *context,
                                 struct error *err) {
     const struct settings *settings = context->settings;
     struct trainer *state;
-    struct trainer_setup setup = {.settings = &settings->trainer,
+    uint64_t lineage;
+    enum status status = task_lineage(settings, context->log, &lineage, err);
+    if (status != STATUS_OK)
+        return status;
+    task->trainer = settings->trainer;
+    if (context->threads > 0)
+        task->trainer.learner.threads = context->threads;
+    struct trainer_setup setup = {.settings = &task->trainer,
                                   .model = &settings->model,
                                   .spec = &settings->data,
-                                  .threads = context->threads,
-                                  .partitions = (size_t)context->partitions,
+                                  .lineage = lineage,
+                                  .inputs = (size_t)context->partitions,
                                   .metrics = context->metrics};
-    enum status status = trainer_new(&setup, &state, err);
+    status = trainer_new(&setup, &state, err);
     if (status != STATUS_OK)
         return status;
     task->state = state;
@@ -90,6 +119,19 @@ static enum status init_trainer(struct task *task, const struct task_context *co
     task->setup.input_count = partitions;
     task->setup.output_count = 1;
     return STATUS_OK;
+}
+
+enum status task_check_model(const struct settings *settings, struct error *err) {
+    struct trainer *trainer;
+    struct trainer_setup setup = {.settings = &settings->trainer,
+                                  .model = &settings->model,
+                                  .spec = &settings->data,
+                                  .lineage = 1,
+                                  .inputs = 1};
+    enum status status = trainer_new(&setup, &trainer, err);
+    if (status == STATUS_OK)
+        trainer_free(trainer);
+    return status;
 }
 
 static enum status init_publisher(struct task *task, const struct task_context *context,

@@ -18,6 +18,7 @@ struct task {
     enum task_kind kind;
     int32_t index; // of the ingest task
     void *state;   // owned: freed by task_deinit
+    struct trainer_settings trainer; // a trainer's, with the threads asked for
     struct runner_setup setup;
     struct stage_input *inputs;    // owned
     struct stage_output outputs[2];
@@ -43,6 +44,9 @@ CHECKED enum status task_input_partitions(const struct settings *settings, struc
                                           int32_t *ret_partitions, struct error *err);
 // Makes the topics between the stages: examples, dead letters, weights.
 CHECKED enum status task_topics_ensure(const struct task_context *context, struct error *err);
+
+// What trainer and model settings ask for can be built. STATUS_INVALID naming the key.
+CHECKED enum status task_check_model(const struct settings *settings, struct error *err);
 
 CHECKED enum status task_init(struct task *task, const struct task_context *context,
                               enum task_kind kind, int32_t index, struct error *err);

@@ -60,6 +60,19 @@ void mirror_reply_free(struct redisReply *reply) {
         freeReplyObject(reply);
 }
 
+enum status mirror_get(struct mirror *mirror, const char *key, struct buffer *into,
+                       bool *ret_found, struct error *err) {
+    redisReply *reply = NULL;
+    enum status status = mirror_ask(mirror, (const char *[]){"GET", key}, 2, &reply, err);
+    if (status != STATUS_OK)
+        return status;
+    *ret_found = reply->type == REDIS_REPLY_STRING;
+    if (*ret_found)
+        buffer_append(into, reply->str, (size_t)reply->len);
+    mirror_reply_free(reply);
+    return into->failed ? error_no_memory(err, into->length, key) : STATUS_OK;
+}
+
 const char *mirror_name(const struct mirror *mirror) {
     return mirror->name;
 }

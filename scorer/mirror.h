@@ -22,5 +22,8 @@ CHECKED enum status mirror_take(struct mirror *mirror, struct redisReply **ret_r
 CHECKED enum status mirror_ask(struct mirror *mirror, const char *const *words, size_t count,
                                struct redisReply **ret_reply, struct error *err);
 void mirror_reply_free(struct redisReply *reply);
+// The key's text, appended; *ret_found = false when there is none.
+CHECKED enum status mirror_get(struct mirror *mirror, const char *key, struct buffer *into,
+                               bool *ret_found, struct error *err);
 
 #endif
