@@ -343,6 +343,15 @@ void trainer_status(const struct trainer *trainer, struct trainer_status *ret_st
     };
 }
 
+uint32_t trainer_domain(const struct trainer *trainer, const char *text, size_t length) {
+    for (uint32_t i = 1; i <= domains_count(trainer->domains); i++) {
+        const char *name = domains_name(trainer->domains, i);
+        if (strlen(name) == length && memcmp(name, text, length) == 0)
+            return i;
+    }
+    return MINIBATCH_DOMAIN_UNKNOWN;
+}
+
 struct learner *trainer_learner(struct trainer *trainer) {
     return trainer->learner;
 }

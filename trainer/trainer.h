@@ -52,6 +52,8 @@ struct trainer_status {
     const char *last_drop; // why the last undecodable record was, "" = none; borrowed
 };
 void trainer_status(const struct trainer *trainer, struct trainer_status *ret_status);
+// The model's index of a domain; MINIBATCH_DOMAIN_UNKNOWN for one that it has not met.
+uint32_t trainer_domain(const struct trainer *trainer, const char *text, size_t length);
 struct learner *trainer_learner(struct trainer *trainer);
 struct report trainer_report(struct trainer *trainer); // borrows; for report_print
 
