@@ -23,3 +23,7 @@ void blas_product(size_t m, size_t n, size_t k, real alpha, struct blas_operand 
                 (blasint)a.columns, b.data, (blasint)b.columns, beta, c, (blasint)c_columns);
 #endif
 }
+
+const char *blas_build(void) {
+    return openblas_get_config();
+}

@@ -11,6 +11,9 @@
 
 // One thread a product, process-wide; cheap to call again.
 void blas_setup(void);
+// The library's version and the kernel that it chose for this processor: another kernel rounds
+// otherwise, so this is part of a task's identity.
+const char *blas_build(void);
 
 // c[m][n] = alpha * op(a) * op(b) + beta * c, where op(a) is [m][k], op(b) is [k][n]; transposed
 // means that the operand is stored the other way round. Beta 0 never reads c.
