@@ -206,7 +206,8 @@ static int join_tasks(struct daemon *daemon) {
     return failed ? command_fail(&failed->error) : EXIT_DONE;
 }
 
-// {"measures": ..., "fingerprint": "..."}: equal bytes from equal runs.
+// {"measures": ..., "fingerprint": "..."}: equal bytes from runs that learnt the same. The fingerprint is
+// of the model and its optimiser, not of how often the clock had it published.
 static enum status write_report(struct task *task, const char *path, struct error *err) {
     struct buffer text;
     buffer_init(&text);
@@ -214,7 +215,7 @@ static enum status write_report(struct task *task, const char *path, struct erro
     buffer_append_text(&text, "{\"measures\":");
     report_json(&measures, &text);
     buffer_append_text(&text, ",\"fingerprint\":\"%016llx\"}\n",
-                       (unsigned long long)trainer_operations.fingerprint(task->state));
+                       (unsigned long long)learner_fingerprint(trainer_learner(task->state)));
     enum status status = text.failed ? error_no_memory(err, text.length, "the report")
                                      : disk_replace_all(path, text.data, text.length, err);
     buffer_deinit(&text);

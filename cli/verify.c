@@ -53,7 +53,7 @@ static enum status take_example(void *self, int32_t partition, const struct log_
     (void)partition;
     enum status status = example_decode(&verifying->shape, record->value, record->value_length,
                                         &example, err);
-    if (status != STATUS_OK || !(example.kind & EXAMPLE_SCORE))
+    if (status != STATUS_OK || !(example.kind & (EXAMPLE_SCORE | EXAMPLE_LEARN)))
         return status;
     uint32_t domain = trainer_domain(verifying->trainer, example.domain, example.domain_length);
     status = rows_append(&verifying->batch,

@@ -75,8 +75,16 @@ def wait_for(condition, what, seconds=30):
     return False
 
 
+def scores(place):
+    """Without the version's number, which counts ticks of the clock."""
+    lines = place.run("score", "--from-log", "20").stdout.splitlines()
+    return [line[: line.index(',"version"')] for line in lines]
+
+
 def accounts(text):
-    return sorted(line for line in text.splitlines() if line.startswith("account "))
+    """Of ingest and trainer: the publisher reads again what a lost Redis makes it read."""
+    return sorted(line for line in text.splitlines()
+                  if line.startswith("account ") and ".publisher " not in line)
 
 
 def reference():
@@ -88,7 +96,7 @@ def reference():
     report = os.path.join(place.work, "report.json")
     done = place.run("run", "--finish", "--report", report)
     expect(done.returncode == 0, "an undisturbed run succeeds", done.stderr)
-    result = (accounts(done.stdout), open(report).read(), place.run("score", "--from-log", "20").stdout)
+    result = (accounts(done.stdout), open(report).read(), scores(place))
     place.close()
     return result
 
@@ -106,7 +114,7 @@ def finish_like(place, process, wanted, what):
         expect(accounts(out.read()) == wanted[0], f"{what}: the same accounts", place.log())
     with open(os.path.join(place.work, "report.json")) as report:
         expect(report.read() == wanted[1], f"{what}: the same measures and model")
-    expect(place.run("score", "--from-log", "20").stdout == wanted[2], f"{what}: the same scores")
+    expect(scores(place) == wanted[2], f"{what}: the same scores")
 
 
 def redis_down(wanted):
