@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/logger.h"
 #include "ingest/ingest.h"
+#include "ingest/partitioning.h"
 #include "model/blas.h"
 #include "publisher/publisher.h"
 #include "trainer/trainer.h"
@@ -17,21 +18,17 @@ const char *task_kind_name(enum task_kind kind) {
 
 enum status task_input_partitions(const struct settings *settings, struct log *log,
                                   int32_t *ret_partitions, struct error *err) {
-    const struct ingest_input *first = ingest_input_at(&settings->ingest, 0);
-    int32_t partitions;
-    enum status status = log_topic_partitions(log, first->topic, &partitions, err);
-    for (size_t i = 1; status == STATUS_OK && i < settings->ingest.inputs.count; i++) {
-        const struct ingest_input *input = ingest_input_at(&settings->ingest, i);
-        int32_t others;
-        status = log_topic_partitions(log, input->topic, &others, err);
-        if (status == STATUS_OK && others != partitions)
-            status = error_set(err, STATUS_INVALID,
-                               "could not join %s (%d partitions) with %s (%d partitions): both must "
-                               "have the same number, and the same key in the same partition",
-                               first->topic, partitions, input->topic, others);
+    struct decoder *decoder = NULL;
+    enum status status = STATUS_OK;
+    if (settings->ingest.check_partitioning) {
+        status = decoder_new(&settings->ingest, &settings->data, &clock_system, &decoder, err);
+        if (status == STATUS_OK)
+            status = partitioning_check(log, &settings->ingest, decoder, err);
+        decoder_free(decoder);
     }
     if (status == STATUS_OK)
-        *ret_partitions = partitions;
+        status = log_topic_partitions(log, ingest_input_at(&settings->ingest, 0)->topic,
+                                      ret_partitions, err);
     return status;
 }
 

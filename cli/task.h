@@ -38,8 +38,8 @@ struct task_context {
     int64_t threads;      // of the trainer, 0 = as set
 };
 
-// Number of partitions of every input topic. STATUS_INVALID when they differ, naming each topic and
-// its count; STATUS_NOT_FOUND when a topic is missing.
+// Number of partitions of every input topic. STATUS_INVALID when the topics cannot be joined partition by
+// partition (partitioning.h), naming what differs; STATUS_NOT_FOUND when one is missing.
 CHECKED enum status task_input_partitions(const struct settings *settings, struct log *log,
                                           int32_t *ret_partitions, struct error *err);
 // Makes the topics between the stages: examples, dead letters, weights.
