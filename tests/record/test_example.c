@@ -113,12 +113,11 @@ static void avro_c_reads_the_same_record(void **state) {
     buffer_init(&text);
     example_encode(&shape, &in, &bytes);
     assert_int_equal(disk_read_all("schemas/example.avsc", &text, &err), STATUS_OK);
-    assert_int_equal(
-        avro_schema_from_json_length((const char *)text.data, text.length, &schema), 0);
+    assert_int_equal(avro_schema_from_json_length((const char *)text.data, text.length, &schema),
+                     0);
     avro_value_iface_t *class = avro_generic_class_from_schema(schema);
     assert_int_equal(avro_generic_value_new(class, &value), 0);
-    avro_reader_t reader =
-        avro_reader_memory((const char *)bytes.data, (int64_t)bytes.length);
+    avro_reader_t reader = avro_reader_memory((const char *)bytes.data, (int64_t)bytes.length);
     assert_int_equal(avro_value_read(reader, &value), 0);
     int64_t number;
     const char *domain;
