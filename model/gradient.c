@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { PIECE_COLUMNS = 128 };
+enum { PIECE_COLUMNS = 256 };
 
 size_t gradient_pieces(const struct model *model, struct piece *ret_pieces) {
     size_t count = 0;

@@ -1,0 +1,177 @@
+// Learner steps in examples a second, on the model of bench/peers/torch_mmoe.py: categorical fields
+// of 16 dimensions over one table, MMoE of 4 experts 128-64, two tasks, towers of 32, row-wise
+// Adagrad. Ids are log-uniform over a million, the same pool of 64 batches over and over.
+//
+// Prints examples a second of the clock, and a second of processor time (which a busy machine moves
+// less; all threads together).
+//
+// usage: bench_train [--mode plain|metabalance] [--batch N] [--fields N] [--threads N] [--lanes N]
+//                    [--rows N] [--tasks N] [--tables N] [--seconds N]
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "trainer/learner.h"
+
+enum { POOL = 64, DIMENSION = 16, FIELDS_MAX = 256 };
+
+struct run {
+    int64_t batch, fields, threads, lanes, rows, tasks, tables, seconds;
+    bool metabalance;
+};
+
+static bool arguments_read(int count, char **texts, struct run *run) {
+    const struct {
+        const char *name;
+        int64_t *value;
+    } numbers[] = {{"--batch", &run->batch},     {"--fields", &run->fields},
+                   {"--threads", &run->threads}, {"--lanes", &run->lanes},
+                   {"--rows", &run->rows},       {"--tasks", &run->tasks},
+                   {"--tables", &run->tables},   {"--seconds", &run->seconds}};
+    for (int i = 1; i + 1 < count; i += 2) {
+        bool known = strcmp(texts[i], "--mode") == 0;
+        if (known)
+            run->metabalance = strcmp(texts[i + 1], "metabalance") == 0;
+        for (size_t n = 0; n < sizeof numbers / sizeof numbers[0]; n++)
+            if (strcmp(texts[i], numbers[n].name) == 0) {
+                *numbers[n].value = strtoll(texts[i + 1], NULL, 10);
+                known = *numbers[n].value > 0;
+            }
+        if (!known)
+            return false;
+    }
+    return count % 2 == 1 && run->fields <= FIELDS_MAX && run->tables <= run->fields;
+}
+
+static enum status pool_fill(struct minibatch *pool, const struct model_spec *spec,
+                             const struct run *run, struct error *err) {
+    struct rng rng;
+    rng_init(&rng, 0);
+    for (size_t b = 0; b < POOL; b++) {
+        enum status status = minibatch_init(&pool[b], spec, (size_t)run->batch, err);
+        if (status != STATUS_OK)
+            return status;
+        pool[b].rows = (size_t)run->batch;
+        for (size_t i = 0; i < spec->field_count * pool[b].rows; i++) {
+            uint64_t rank = (uint64_t)pow((double)run->rows, rng_uniform(&rng));
+            pool[b].ids[i] = rank * 2654435761u % (uint64_t)run->rows + 1;
+        }
+        for (size_t i = 0; i < spec->task_count * pool[b].rows; i++) {
+            pool[b].labels[i] = rng_uniform(&rng) < 0.2 ? 1 : 0;
+            pool[b].weights[i] = 1;
+        }
+    }
+    return STATUS_OK;
+}
+
+struct speed {
+    double wall, processor; // examples a second
+};
+
+static double processor_seconds(void) {
+    struct timespec now;
+    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now) == 0
+               ? (double)now.tv_sec + (double)now.tv_nsec * 1e-9
+               : 0;
+}
+
+static enum status measure(struct learner *learner, const struct minibatch *pool,
+                           const struct run *run, struct speed *ret_best, struct error *err) {
+    struct learner_report report;
+    enum status status = STATUS_OK;
+    struct speed best = {0};
+    size_t step = 0;
+    for (; step < 2 * POOL && status == STATUS_OK; step++)
+        status = learner_step(learner, &pool[step % POOL], &report, err);
+    for (int round = 0; round < 3 && status == STATUS_OK; round++) {
+        int64_t begin = clock_system.monotonic_us(&clock_system), now = begin, steps = 0;
+        double used = processor_seconds();
+        while (now - begin < run->seconds * 1000000 / 3 && status == STATUS_OK) {
+            status = learner_step(learner, &pool[step++ % POOL], &report, err);
+            steps++;
+            now = clock_system.monotonic_us(&clock_system);
+        }
+        double examples = (double)(steps * run->batch);
+        double wall = examples / ((double)(now - begin) * 1e-6);
+        double processor = examples / (processor_seconds() - used);
+        best.wall = wall > best.wall ? wall : best.wall;
+        best.processor = processor > best.processor ? processor : best.processor;
+    }
+    *ret_best = best;
+    return status;
+}
+
+int main(int count, char **texts) {
+    struct run run = {.batch = 1024,
+                      .fields = 16,
+                      .threads = 2,
+                      .lanes = 0,
+                      .rows = 1000000,
+                      .tasks = 2,
+                      .tables = 1,
+                      .seconds = 6};
+    if (!arguments_read(count, texts, &run)) {
+        fputs("usage: bench_train [--mode plain|metabalance] [--batch N] [--fields N] "
+              "[--threads N] [--lanes N] [--rows N] [--tasks N] [--tables N] [--seconds N]\n",
+              stderr);
+        return 2;
+    }
+    run.lanes = run.lanes ? run.lanes : run.batch >= 1024 ? run.batch / 256 : 4;
+    struct model_field fields[FIELDS_MAX];
+    for (size_t f = 0; f < (size_t)run.fields; f++)
+        fields[f] = (struct model_field){
+            .name = "id", .table = (uint32_t)(f % (size_t)run.tables), .dimension = DIMENSION};
+    int64_t experts[] = {128, 64}, towers[] = {32};
+    struct model_spec spec = {
+        .fields = fields,
+        .field_count = (size_t)run.fields,
+        .categorical_count = (size_t)run.fields,
+        .task_count = (size_t)run.tasks,
+        .table_count = (size_t)run.tables,
+        .settings = {.sharing = MODEL_MMOE,
+                     .experts = 4,
+                     .expert_layers = {experts, 2},
+                     .tower_layers = {towers, 1},
+                     .embedding_init = 0.01,
+                     .seed = 1},
+    };
+    struct learner_settings settings = {.batch_rows = run.batch,
+                                        .lanes = run.lanes,
+                                        .threads = run.threads,
+                                        .learning_rate = 0.01,
+                                        .accumulator_init = 0.1,
+                                        .row_learning_rate = 0.05,
+                                        .gradient_clip = INFINITY,
+                                        .balance = run.metabalance ? LEARNER_BALANCE_METABALANCE
+                                                                   : LEARNER_BALANCE_FIXED,
+                                        .strategy = LEARNER_STRATEGY_C,
+                                        .target_task = "first",
+                                        .relax = 0.7,
+                                        .beta = 0.9,
+                                        .balance_limit = INFINITY};
+    double weights[MODEL_TASKS_MAX];
+    struct speed best = {0};
+    for (size_t k = 0; k < MODEL_TASKS_MAX; k++)
+        weights[k] = 1;
+    static struct minibatch pool[POOL];
+    struct error err;
+    struct learner *learner = NULL;
+    enum status status = learner_new(&spec, &settings, weights, 0, &learner, &err);
+    if (status == STATUS_OK)
+        status = pool_fill(pool, &spec, &run, &err);
+    if (status == STATUS_OK)
+        status = measure(learner, pool, &run, &best, &err);
+    if (status == STATUS_OK)
+        printf("freshet %s B=%lld fields=%lld threads=%lld lanes=%lld: %.0f examples/s, "
+               "%.0f a processor second\n",
+               run.metabalance ? "metabalance" : "plain", (long long)run.batch,
+               (long long)run.fields, (long long)run.threads, (long long)run.lanes, best.wall,
+               best.processor);
+    else
+        fprintf(stderr, "bench_train: %s\n", err.message);
+    for (size_t b = 0; b < POOL; b++)
+        minibatch_deinit(&pool[b], &spec);
+    learner_free(learner);
+    return status == STATUS_OK ? 0 : 1;
+}

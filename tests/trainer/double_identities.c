@@ -1,0 +1,239 @@
+// Identities between architectures, and what balancing and scaling must leave alone, in double.
+#include "tests/trainer/learner_fixture.h"
+
+#include "trainer/learner_inside.h"
+
+static void assert_close(double found, double expected) {
+    if (!(fabs(found - expected) < 1e-9 * (1 + fabs(expected)))) {
+        print_message("%.15g, expected %.15g\n", found, expected);
+        fail();
+    }
+}
+
+static const struct model_tensor *tensor_of(struct learner *learner, const char *name) {
+    const struct model_tensor *tensor = model_tensor_find(learner_model(learner), name);
+    assert_non_null(tensor);
+    return tensor;
+}
+
+static void assert_same_logits(struct learner *a, struct learner *b) {
+    const struct model_spec *spec = model_spec_of(learner_model(a));
+    struct minibatch batch;
+    struct error err;
+    float left[FIXTURE_TASKS * FIXTURE_ROWS], right[FIXTURE_TASKS * FIXTURE_ROWS];
+    assert_int_equal(minibatch_init(&batch, spec, FIXTURE_ROWS, &err), STATUS_OK);
+    fixture_batch(&batch, spec, 99, 4);
+    assert_int_equal(learner_predict(a, &batch, left, &err), STATUS_OK);
+    assert_int_equal(learner_predict(b, &batch, right, &err), STATUS_OK);
+    for (size_t i = 0; i < FIXTURE_TASKS * FIXTURE_ROWS; i++)
+        assert_close((double)left[i], (double)right[i]);
+    minibatch_deinit(&batch, spec);
+}
+
+// Columns [0, columns) of a tensor from another's columns beginning at `from`.
+static void columns_copy(const struct model_tensor *to, size_t column,
+                         const struct model_tensor *source, size_t from, size_t columns) {
+    for (size_t r = 0; r < to->rows; r++)
+        memcpy(to->data + r * to->columns + column, source->data + r * source->columns + from,
+               columns * sizeof(real));
+}
+
+static void an_mmoe_of_one_expert_is_the_shared_bottom(void **state) {
+    (void)state;
+    struct learner_settings settings = fixture_settings();
+    settings.optimiser = LEARNER_ADAM;
+    settings.learning_rate = 0.01;
+    struct model_spec spec = fixture_spec();
+    spec.settings.experts = 1;
+    struct learner *mmoe = fixture_learner(&spec, &settings);
+    spec.settings.sharing = MODEL_SHARED_BOTTOM;
+    struct learner *bottom = fixture_learner(&spec, &settings);
+    const struct model_tensor *weight = tensor_of(mmoe, "trunk.0.weight");
+    columns_copy(tensor_of(bottom, "trunk.0.weight"), 0, weight, 0, 6);
+    real gates[64];
+    for (size_t r = 0; r < weight->rows; r++)
+        memcpy(gates + 3 * r, weight->data + r * weight->columns + 6, 3 * sizeof(real));
+    fixture_learn(mmoe, 1, 10, 1);
+    fixture_learn(bottom, 1, 10, 1);
+    for (size_t r = 0; r < weight->rows; r++) // a softmax of one has no slope
+        assert_memory_equal(gates + 3 * r, weight->data + r * weight->columns + 6,
+                            3 * sizeof(real));
+    assert_same_logits(mmoe, bottom);
+    learner_free(mmoe);
+    learner_free(bottom);
+}
+
+static void an_mmoe_of_tied_gates_is_an_omoe(void **state) {
+    (void)state;
+    struct learner_settings settings = fixture_settings();
+    struct model_spec spec = fixture_spec();
+    struct learner *mmoe = fixture_learner(&spec, &settings);
+    spec.settings.sharing = MODEL_OMOE;
+    struct learner *omoe = fixture_learner(&spec, &settings);
+    const struct model_tensor *tied = tensor_of(mmoe, "trunk.0.weight");
+    const struct model_tensor *one = tensor_of(omoe, "trunk.0.weight");
+    columns_copy(tied, 0, one, 0, 18);
+    for (size_t k = 0; k < FIXTURE_TASKS; k++)
+        columns_copy(tied, 18 + 3 * k, one, 18, 3);
+    assert_same_logits(mmoe, omoe);
+    learner_free(mmoe);
+    learner_free(omoe);
+}
+
+static void a_fresh_star_network_is_the_shared_one(void **state) {
+    (void)state;
+    struct learner_settings settings = fixture_settings();
+    struct model_spec spec = fixture_spec();
+    struct learner *shared = fixture_learner(&spec, &settings);
+    spec.settings.domains = MODEL_DOMAINS_STAR;
+    spec.settings.star_trunk = true;
+    struct learner *star = fixture_learner(&spec, &settings);
+    assert_same_logits(star, shared); // W_p = 1, b_p = 0
+    learner_free(shared);
+    learner_free(star);
+}
+
+static void a_thousandfold_auxiliary_loss_leaves_shared_weights_alone(void **state) {
+    (void)state;
+    // With r = 1 and strategy C only the direction of an auxiliary gradient counts.
+    struct learner_settings settings = fixture_settings();
+    settings.balance = LEARNER_BALANCE_METABALANCE;
+    settings.relax = 1;
+    struct model_spec spec = fixture_spec();
+    const double weights[2][FIXTURE_TASKS] = {{1, 1, 1}, {1, 1000, 1}};
+    struct learner *learners[2];
+    struct error err;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(learner_new(&spec, &settings, weights[i], 0, &learners[i], &err),
+                         STATUS_OK);
+        fixture_learn(learners[i], 1, 1, 1);
+    }
+    const char *const names[] = {"trunk.0.bias", "trunk.1.weight", "trunk.1.bias"};
+    for (size_t n = 0; n < 3; n++) {
+        const struct model_tensor *a = tensor_of(learners[0], names[n]);
+        const struct model_tensor *b = tensor_of(learners[1], names[n]);
+        for (size_t i = 0; i < a->rows * a->columns; i++)
+            assert_close((double)a->data[i], (double)b->data[i]);
+    }
+    learner_free(learners[0]);
+    learner_free(learners[1]);
+}
+
+static void without_relaxing_metabalance_is_the_plain_sum(void **state) {
+    (void)state;
+    struct learner_settings settings = fixture_settings();
+    struct model_spec spec = fixture_spec_whole();
+    struct learner *fixed = fixture_learner(&spec, &settings);
+    settings.balance = LEARNER_BALANCE_METABALANCE;
+    settings.relax = 0;
+    struct learner *balanced = fixture_learner(&spec, &settings);
+    fixture_learn(fixed, 1, 5, 4);
+    fixture_learn(balanced, 1, 5, 4);
+    assert_same_logits(fixed, balanced);
+    learner_free(fixed);
+    learner_free(balanced);
+}
+
+static void every_label_of_every_task(struct minibatch *batch, const struct model_spec *spec) {
+    for (size_t i = 0; i < spec->task_count * FIXTURE_ROWS; i++)
+        batch->weights[i] = 1;
+}
+
+static void one_pass_for_all_tasks_equals_a_pass_each(void **state) {
+    (void)state;
+    struct error err;
+    struct learner_report report;
+    struct learner_settings settings = fixture_settings();
+    struct model_spec spec = fixture_spec_whole();
+    struct learner *summed = fixture_learner(&spec, &settings);
+    settings.balance = LEARNER_BALANCE_METABALANCE; // with relax 0: passes kept apart, then added
+    settings.relax = 0;
+    struct learner *apart = fixture_learner(&spec, &settings);
+    struct minibatch batch;
+    assert_int_equal(minibatch_init(&batch, &spec, FIXTURE_ROWS, &err), STATUS_OK);
+    for (uint64_t i = 0; i < 5; i++) {
+        fixture_batch(&batch, &spec, i, 4);
+        every_label_of_every_task(&batch, &spec);
+        assert_int_equal(learner_step(summed, &batch, &report, &err), STATUS_OK);
+        assert_true(summed->summed);
+        assert_int_equal(learner_step(apart, &batch, &report, &err), STATUS_OK);
+        assert_false(apart->summed);
+    }
+    assert_same_logits(summed, apart);
+    minibatch_deinit(&batch, &spec);
+    learner_free(summed);
+    learner_free(apart);
+}
+
+static void few_labels_of_a_task_do_not_weigh_like_a_whole_batch(void **state) {
+    (void)state;
+    // Dense gradients are divided by B and the moving labelled share, not by the labels at hand.
+    struct error err;
+    struct learner_report report;
+    struct learner_settings settings = fixture_settings();
+    struct model_spec spec = fixture_spec();
+    struct learner *learner = fixture_learner(&spec, &settings);
+    struct minibatch batch;
+    assert_int_equal(minibatch_init(&batch, &spec, FIXTURE_ROWS, &err), STATUS_OK);
+    fixture_batch(&batch, &spec, 1, 1);
+    every_label_of_every_task(&batch, &spec);
+    assert_int_equal(learner_step(learner, &batch, &report, &err), STATUS_OK);
+    assert_close(learner->alpha[1], 1.0 / FIXTURE_ROWS);
+    for (size_t r = 3; r < FIXTURE_ROWS; r++)
+        batch.weights[FIXTURE_ROWS + r] = 0;
+    assert_int_equal(learner_step(learner, &batch, &report, &err), STATUS_OK);
+    double share = 0.99 + 0.01 * 3 / FIXTURE_ROWS;
+    assert_close(learner->alpha[1], 1 / (FIXTURE_ROWS * share));
+    assert_int_equal(report.labelled[1], 3);
+    minibatch_deinit(&batch, &spec);
+    learner_free(learner);
+}
+
+static void moments_reach_the_mean_and_variance_of_all_rows(void **state) {
+    (void)state;
+    struct error err;
+    struct learner_report report;
+    struct learner_settings settings = fixture_settings();
+    struct model_spec spec = fixture_spec_whole();
+    spec.settings.unknown_share = 0;
+    struct learner *learner = fixture_learner(&spec, &settings);
+    struct minibatch batch;
+    assert_int_equal(minibatch_init(&batch, &spec, FIXTURE_ROWS, &err), STATUS_OK);
+    double sum = 0, squares = 0, rows = 0;
+    for (uint64_t i = 0; i < 8; i++) {
+        fixture_batch(&batch, &spec, i, 4);
+        for (size_t r = 0; r < FIXTURE_ROWS; r++) {
+            double number = (double)batch.numbers[FIXTURE_ROWS + r];
+            if (isnan(number))
+                continue;
+            double value = copysign(log1p(fabs(number)), number);
+            sum += value;
+            squares += value * value;
+            rows++;
+        }
+        assert_int_equal(learner_step(learner, &batch, &report, &err), STATUS_OK);
+    }
+    const real *moments = tensor_of(learner, "numeric.moments")->data;
+    assert_close((double)moments[1], sum / rows);
+    assert_close((double)moments[3], squares / rows - sum / rows * (sum / rows));
+    assert_close((double)moments[5], rows);
+    const real *shared = tensor_of(learner, "norm.moments")->data;
+    size_t columns = tensor_of(learner, "norm.moments")->columns;
+    assert_close((double)shared[2 * columns], 8 * FIXTURE_ROWS);
+    minibatch_deinit(&batch, &spec);
+    learner_free(learner);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_mmoe_of_one_expert_is_the_shared_bottom),
+        cmocka_unit_test(an_mmoe_of_tied_gates_is_an_omoe),
+        cmocka_unit_test(a_fresh_star_network_is_the_shared_one),
+        cmocka_unit_test(a_thousandfold_auxiliary_loss_leaves_shared_weights_alone),
+        cmocka_unit_test(without_relaxing_metabalance_is_the_plain_sum),
+        cmocka_unit_test(one_pass_for_all_tasks_equals_a_pass_each),
+        cmocka_unit_test(few_labels_of_a_task_do_not_weigh_like_a_whole_batch),
+        cmocka_unit_test(moments_reach_the_mean_and_variance_of_all_rows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
