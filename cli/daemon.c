@@ -183,8 +183,22 @@ static bool await_tasks(struct daemon *daemon) {
     }
 }
 
-// From here on another SIGTERM or SIGINT ends the process as the system does by default.
-static void signals_unblock(void) {
+static bool all_ended(const struct daemon *daemon) {
+    for (size_t i = 0; i < daemon->task_count; i++) {
+        int phase = atomic_load(&daemon->tasks[i].phase);
+        if (daemon->tasks[i].started && phase != TASK_FAILED && phase != TASK_ENDED)
+            return false;
+    }
+    return true;
+}
+
+// From here on another SIGTERM or SIGINT ends the process as the system does by default. One that comes
+// within the first second is the same request twice (`timeout` signals the process and its group).
+static void signals_unblock(struct daemon *daemon) {
+    for (int turn = 0; turn < 20 && !all_ended(daemon); turn++)
+        (void)signal_came(50);
+    while (signal_came(0)) {
+    }
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
@@ -278,7 +292,7 @@ int daemon_run(const struct settings *settings, const struct daemon_options *opt
     if (status == STATUS_OK)
         stopped = await_tasks(&daemon);
     atomic_store(&daemon.stop, true);
-    signals_unblock();
+    signals_unblock(&daemon);
     code = join_tasks(&daemon);
     if (status != STATUS_OK)
         code = command_fail(&err);
