@@ -30,7 +30,7 @@ void manifest_reset(struct manifest *manifest); // forgets what it read and what
 
 // Nothing else may be queued on the connection. STATUS_CORRUPT: the text is none of ours.
 CHECKED enum status manifest_fetch(struct manifest *manifest, struct redis *redis,
-                                  struct error *err);
+                                   struct error *err);
 // Makes `head` (an OPEN with its spec and measures) the version that waits; offset: behind its
 // COMMIT. STATUS_EXHAUSTED.
 CHECKED enum status manifest_prepare(struct manifest *manifest, const struct weights *head,

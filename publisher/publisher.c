@@ -26,6 +26,7 @@ struct publisher {
     bool open;
     struct weights head; // OPEN's fields; texts in the buffers below
     struct buffer spec, measures;
+    struct buffer held;   // [n] {length u64, record}: deltas of rows that the writer still keeps
     struct weights slice; // its SLICE, once read
     uint64_t slice_count; // 0 = no SLICE seen yet
     bool out;             // the manifest names it, or a later one, already
@@ -58,6 +59,7 @@ enum status publisher_new(const struct publisher_setup *setup, struct publisher 
     manifest_init(&publisher->manifest, publisher->name);
     buffer_init(&publisher->spec);
     buffer_init(&publisher->measures);
+    buffer_init(&publisher->held);
     publisher->account = (struct account){
         .input = setup->weights, .reason_count = 2, .reasons = {"undecodable", "applied-before"}};
     if (setup->metrics) {
@@ -97,6 +99,7 @@ void publisher_free(struct publisher *publisher) {
     redis_command_deinit(&publisher->command);
     buffer_deinit(&publisher->spec);
     buffer_deinit(&publisher->measures);
+    buffer_deinit(&publisher->held);
     manifest_reset(&publisher->manifest);
     memory_free(publisher);
 }
@@ -183,6 +186,8 @@ static enum status fold_open(struct publisher *publisher, const struct weights *
     publisher->head = *weights;
     buffer_reset(&publisher->spec);
     buffer_reset(&publisher->measures);
+    buffer_reset(&publisher->held);
+    writer_begin(&publisher->writer);
     buffer_append(&publisher->spec, weights->spec, weights->spec_length);
     buffer_append(&publisher->measures, weights->measures, weights->measures_length);
     if (publisher->spec.failed || publisher->measures.failed)
@@ -227,17 +232,29 @@ static enum status fold_tensor(struct publisher *publisher, const struct weights
     return redis_send(publisher->redis, command, err);
 }
 
+static void warn_of_width(struct publisher *publisher, const struct weights *rows) {
+    int64_t bytes = (int64_t)rows->dimension * (int64_t)sizeof(float);
+    if (bytes <= publisher->packed_bytes)
+        return;
+    logger_line(LOGGER_WARN, "publisher", "rows-not-packed",
+                "row_bytes=%" PRId64 " hash_max_listpack_value=%" PRId64
+                " cost=\"about twice the memory\" action=\"CONFIG SET hash-max-listpack-value "
+                "%" PRId64 "\"",
+                bytes, publisher->packed_bytes, bytes);
+    publisher->packed_bytes = INT64_MAX;
+}
+
 // Followers get the changed rows as the weights log's own records, between their OPEN and COMMIT,
 // so that a follower can tell a version that is whole in the stream from one that is not.
-static enum status fold_delta(struct publisher *publisher, const struct weights *weights,
-                              const struct log_record *record, struct error *err) {
+static enum status send_delta(struct publisher *publisher, const void *record, size_t length,
+                              struct error *err) {
     if (publisher->settings->deltas_max == 0 || publisher->out)
         return STATUS_OK;
     char key[REDIS_LAYOUT_KEY_MAX], most[24], version[48];
     redis_layout_deltas_key(key, publisher->name);
     snprintf(most, sizeof most, "%lld", (long long)publisher->settings->deltas_max);
-    snprintf(version, sizeof version, "%016" PRIx64 " %" PRIu64, weights->lineage,
-             weights->version);
+    snprintf(version, sizeof version, "%016" PRIx64 " %" PRIu64, publisher->head.lineage,
+             publisher->head.version);
     struct redis_command *command = &publisher->command;
     redis_command_reset(command);
     static const char *const words[] = {"XADD", NULL, "MAXLEN", "~", NULL, "*", "v"};
@@ -245,8 +262,41 @@ static enum status fold_delta(struct publisher *publisher, const struct weights 
         redis_command_add_text(command, i == 1 ? key : i == 4 ? most : words[i]);
     redis_command_add_text(command, version);
     redis_command_add_text(command, "r");
-    redis_command_add(command, record->value, record->value_length);
+    redis_command_add(command, record, length);
     return redis_send(publisher->redis, command, err);
+}
+
+// The deltas of rows that have been sent to their buckets: a follower that begins to read finds in
+// the buckets whatever is in the stream by then.
+static enum status release_deltas(struct publisher *publisher, struct error *err) {
+    enum status status = STATUS_OK;
+    for (size_t at = 0; status == STATUS_OK && at < publisher->held.length;) {
+        uint64_t length;
+        memcpy(&length, publisher->held.data + at, sizeof length);
+        at += sizeof length;
+        status = send_delta(publisher, publisher->held.data + at, length, err);
+        at += length;
+    }
+    buffer_reset(&publisher->held);
+    return status;
+}
+
+static enum status fold_rows(struct publisher *publisher, const struct weights *rows,
+                             const struct log_record *record, struct error *err) {
+    warn_of_width(publisher, rows);
+    if (publisher->rows)
+        metric_add(publisher->rows, rows->count);
+    if (!rows->whole && publisher->settings->deltas_max > 0 && !publisher->out) {
+        uint64_t length = record->value_length;
+        buffer_append(&publisher->held, &length, sizeof length);
+        buffer_append(&publisher->held, record->value, record->value_length);
+        if (publisher->held.failed)
+            return error_no_memory(err, record->value_length, "a delta");
+    }
+    enum status status = writer_rows(&publisher->writer, rows, err);
+    return status == STATUS_OK && publisher->writer.pending_rows == 0
+               ? release_deltas(publisher, err)
+               : status;
 }
 
 // Whether all groups hold the version that was read last, and it is a whole model.
@@ -284,35 +334,18 @@ static enum status fold_commit(struct publisher *publisher, int64_t offset, stru
                             (unsigned)publisher->settings->bucket_bits, err);
 }
 
-static void warn_of_width(struct publisher *publisher, const struct weights *rows) {
-    int64_t bytes = (int64_t)rows->dimension * (int64_t)sizeof(float);
-    if (bytes <= publisher->packed_bytes)
-        return;
-    logger_line(LOGGER_WARN, "publisher", "rows-not-packed",
-                "row_bytes=%" PRId64 " hash_max_listpack_value=%" PRId64
-                " cost=\"about twice the memory\" action=\"CONFIG SET hash-max-listpack-value "
-                "%" PRId64 "\"",
-                bytes, publisher->packed_bytes, bytes);
-    publisher->packed_bytes = INT64_MAX;
-}
-
 static enum status fold_one(struct publisher *publisher, const struct weights *weights,
                             const struct log_record *record, struct error *err) {
     enum status status;
     switch (weights->kind) {
     case WEIGHTS_OPEN:
         status = fold_open(publisher, weights, record->offset, err);
-        return status == STATUS_OK ? fold_delta(publisher, weights, record, err) : status;
+        break;
     case WEIGHTS_ROWS:
-        warn_of_width(publisher, weights);
-        status = writer_rows(&publisher->writer, weights, err);
-        if (publisher->rows)
-            metric_add(publisher->rows, weights->count);
-        return status == STATUS_OK && !weights->whole ? fold_delta(publisher, weights, record, err)
-                                                      : status;
+        return fold_rows(publisher, weights, record, err);
     case WEIGHTS_TOMBSTONES:
         status = writer_tombstones(&publisher->writer, weights, err);
-        return status == STATUS_OK ? fold_delta(publisher, weights, record, err) : status;
+        break;
     case WEIGHTS_TENSOR:
         return fold_tensor(publisher, weights, err);
     case WEIGHTS_SLICE:
@@ -320,9 +353,12 @@ static enum status fold_one(struct publisher *publisher, const struct weights *w
         publisher->slice_count = UINT64_C(1) << weights->slice_bits;
         return STATUS_OK;
     default:
-        status = fold_delta(publisher, weights, record, err);
-        return status == STATUS_OK ? fold_commit(publisher, record->offset, err) : status;
+        status = fold_commit(publisher, record->offset, err);
     }
+    if (status == STATUS_OK)
+        status = release_deltas(publisher, err);
+    return status == STATUS_OK ? send_delta(publisher, record->value, record->value_length, err)
+                               : status;
 }
 
 static enum status publisher_fold(void *state, const struct log_record *records, size_t count,

@@ -6,9 +6,12 @@
 
 #include <hiredis/hiredis.h>
 
+enum { WRITE_BYTES = 256 * 1024, WRITE_WAITING_MAX = 4096 };
+
 struct redis {
     redisContext *context;
     size_t waiting;
+    size_t unsent; // bytes queued since the last write to the socket, about
     char where[256];
     char sha[REDIS_SCRIPTS][48];
 };
@@ -100,6 +103,16 @@ enum status redis_send(struct redis *redis, const struct redis_command *command,
                                command->lengths) != REDIS_OK)
         return lost(redis, err);
     redis->waiting++;
+    for (size_t i = 0; i < command->count; i++)
+        redis->unsent += command->lengths[i];
+    // The server works on the first chunks while the next are made. Its replies are a few bytes
+    // each, so they fit the socket's buffer until redis_take.
+    int done = redis->unsent < WRITE_BYTES || redis->waiting > WRITE_WAITING_MAX;
+    while (!done)
+        if (redisBufferWrite(redis->context, &done) != REDIS_OK)
+            return lost(redis, err);
+        else if (done)
+            redis->unsent = 0;
     return STATUS_OK;
 }
 

@@ -13,11 +13,19 @@ struct writer_row {
     uint64_t id;
     const unsigned char *values; // NULL for a tombstone
 };
-enum { GROUPS = 1 << REDIS_LAYOUT_GROUP_BITS, CHUNK_BUCKETS = 64, CHUNK_ROWS = 1500 };
+// Rows of many records gather until there are PENDING_ROWS, so that each bucket is written with all
+// of them at once: a bucket of 80 rows is searched from its beginning for every write.
+enum {
+    GROUPS = 1 << REDIS_LAYOUT_GROUP_BITS,
+    CHUNK_BUCKETS = 64,
+    CHUNK_ROWS = 1500,
+    PENDING_ROWS = 65536
+};
 
 void writer_init(struct writer *writer, const char *name, unsigned bucket_bits) {
     *writer = (struct writer){.name = name, .bucket_bits = bucket_bits};
     buffer_init(&writer->text);
+    buffer_init(&writer->pending);
     buffer_init(&writer->whole);
 }
 
@@ -25,12 +33,19 @@ void writer_deinit(struct writer *writer) {
     memory_free(writer->rows);
     redis_command_deinit(&writer->command);
     buffer_deinit(&writer->text);
+    buffer_deinit(&writer->pending);
     buffer_deinit(&writer->whole);
+}
+
+void writer_begin(struct writer *writer) {
+    buffer_reset(&writer->pending);
+    buffer_reset(&writer->whole);
+    writer->pending_rows = 0;
 }
 
 void writer_reset(struct writer *writer) {
     memset(writer->groups, 0, sizeof writer->groups);
-    buffer_reset(&writer->whole);
+    writer_begin(writer);
 }
 
 static int compare_rows(const void *left, const void *right) {
@@ -185,54 +200,89 @@ static enum status send_rows(struct writer *writer, size_t count, const char *mo
     return status;
 }
 
-static void fill_row(const struct writer *writer, const struct weights *weights, uint32_t i,
-                     struct writer_row *row) {
-    memcpy(&row->id, weights->ids + (size_t)i * sizeof row->id, sizeof row->id);
-    row->bucket = redis_layout_bucket(row->id, writer->bucket_bits);
-    row->place = i;
-    row->table = weights->table;
-    row->dimension = weights->dimension;
-    row->values = weights->kind == WEIGHTS_ROWS
-                      ? weights->values + (size_t)i * weights->dimension * sizeof(float)
-                      : NULL;
-}
-
-static enum status send_record(struct writer *writer, const struct weights *weights,
-                               const char *mode, struct error *err) {
-    enum status status = rows_room(writer, weights->count, err);
-    if (status != STATUS_OK)
-        return status;
-    for (uint32_t i = 0; i < weights->count; i++)
-        fill_row(writer, weights, i, &writer->rows[i]);
-    qsort(writer->rows, weights->count, sizeof *writer->rows, compare_rows);
-    return send_rows(writer, weights->count, mode, false, 0, 0, err);
-}
-
-struct whole_head {
+// How a row waits in a buffer, its values behind.
+struct kept_row {
     uint32_t table, dimension;
     uint64_t id;
 };
 
-static enum status keep_whole(struct writer *writer, const struct weights *rows,
-                              struct error *err) {
+static enum status keep(struct buffer *kept, const struct weights *rows, struct error *err) {
     size_t bytes = (size_t)rows->dimension * sizeof(float);
     for (uint32_t i = 0; i < rows->count; i++) {
-        struct whole_head head = {rows->table, rows->dimension, 0};
+        struct kept_row head = {rows->table, rows->dimension, 0};
         memcpy(&head.id, rows->ids + (size_t)i * sizeof head.id, sizeof head.id);
-        buffer_append(&writer->whole, &head, sizeof head);
-        buffer_append(&writer->whole, rows->values + i * bytes, bytes);
+        buffer_append(kept, &head, sizeof head);
+        buffer_append(kept, rows->values + i * bytes, bytes);
     }
-    return writer->whole.failed ? error_no_memory(err, writer->whole.length, "a slice of rows")
-                                : STATUS_OK;
+    return kept->failed ? error_no_memory(err, kept->length, "rows to publish") : STATUS_OK;
+}
+
+// The rows that were kept, in writer->rows, sorted by bucket.
+static enum status sort_kept(struct writer *writer, const struct buffer *kept, size_t *ret_count,
+                             struct error *err) {
+    size_t count = 0;
+    for (size_t at = 0; at < kept->length; count++) {
+        struct kept_row head;
+        if (count == writer->rows_room) {
+            enum status status = rows_room(writer, count * 2 + 1024, err);
+            if (status != STATUS_OK)
+                return status;
+        }
+        memcpy(&head, kept->data + at, sizeof head);
+        at += sizeof head;
+        writer->rows[count] =
+            (struct writer_row){.bucket = redis_layout_bucket(head.id, writer->bucket_bits),
+                                .place = (uint32_t)count,
+                                .table = head.table,
+                                .dimension = head.dimension,
+                                .id = head.id,
+                                .values = kept->data + at};
+        at += (size_t)head.dimension * sizeof(float);
+    }
+    if (count > 0)
+        qsort(writer->rows, count, sizeof *writer->rows, compare_rows);
+    *ret_count = count;
+    return STATUS_OK;
+}
+
+enum status writer_flush(struct writer *writer, struct error *err) {
+    size_t count = 0;
+    enum status status = sort_kept(writer, &writer->pending, &count, err);
+    if (status == STATUS_OK)
+        status = send_rows(writer, count, "S", false, 0, 0, err);
+    buffer_reset(&writer->pending);
+    writer->pending_rows = 0;
+    return status;
 }
 
 enum status writer_rows(struct writer *writer, const struct weights *rows, struct error *err) {
-    return rows->whole ? keep_whole(writer, rows, err) : send_record(writer, rows, "S", err);
+    if (rows->whole)
+        return keep(&writer->whole, rows, err);
+    enum status status = keep(&writer->pending, rows, err);
+    writer->pending_rows += rows->count;
+    return status == STATUS_OK && writer->pending_rows >= PENDING_ROWS ? writer_flush(writer, err)
+                                                                       : status;
 }
 
 enum status writer_tombstones(struct writer *writer, const struct weights *tombstones,
                               struct error *err) {
-    return send_record(writer, tombstones, "D", err);
+    enum status status = writer_flush(writer, err);
+    if (status == STATUS_OK)
+        status = rows_room(writer, tombstones->count, err);
+    if (status != STATUS_OK)
+        return status;
+    for (uint32_t i = 0; i < tombstones->count; i++) {
+        uint64_t id;
+        memcpy(&id, tombstones->ids + (size_t)i * sizeof id, sizeof id);
+        writer->rows[i] =
+            (struct writer_row){.bucket = redis_layout_bucket(id, writer->bucket_bits),
+                                .place = i,
+                                .table = tombstones->table,
+                                .id = id};
+    }
+    if (tombstones->count > 0)
+        qsort(writer->rows, tombstones->count, sizeof *writer->rows, compare_rows);
+    return send_rows(writer, tombstones->count, "D", false, 0, 0, err);
 }
 
 enum status writer_slice(struct writer *writer, const struct weights *slice, struct error *err) {
@@ -241,35 +291,20 @@ enum status writer_slice(struct writer *writer, const struct weights *slice, str
                          "could not publish a slice of %u bits into buckets of %u: set "
                          "publisher.bucket_bits at least to trainer.slice_bits",
                          slice->slice_bits, writer->bucket_bits);
-    size_t count = 0, at = 0;
-    while (at < writer->whole.length) {
-        struct whole_head head;
-        enum status status = rows_room(writer, count + 1 + count / 2, err);
-        if (status != STATUS_OK)
-            return status;
-        memcpy(&head, writer->whole.data + at, sizeof head);
-        at += sizeof head;
-        writer->rows[count] =
-            (struct writer_row){.bucket = redis_layout_bucket(head.id, writer->bucket_bits),
-                                .place = (uint32_t)count,
-                                .table = head.table,
-                                .dimension = head.dimension,
-                                .id = head.id,
-                                .values = writer->whole.data + at};
-        at += (size_t)head.dimension * sizeof(float);
-        count++;
-    }
-    if (count > 0)
-        qsort(writer->rows, count, sizeof *writer->rows, compare_rows);
+    size_t count = 0;
     unsigned shift = writer->bucket_bits - slice->slice_bits;
-    enum status status = send_rows(writer, count, "R", true, slice->slice << shift,
-                                   (slice->slice + 1) << shift, err);
+    enum status status = writer_flush(writer, err);
+    if (status == STATUS_OK)
+        status = sort_kept(writer, &writer->whole, &count, err);
+    if (status == STATUS_OK)
+        status = send_rows(writer, count, "R", true, slice->slice << shift,
+                           (slice->slice + 1) << shift, err);
     buffer_reset(&writer->whole);
     return status;
 }
 
 enum status writer_commit(struct writer *writer, int64_t next_offset, struct error *err) {
-    enum status status = STATUS_OK;
+    enum status status = writer_flush(writer, err);
     for (uint32_t g = 0; status == STATUS_OK && g < GROUPS; g++)
         status = send_chunk(writer, g, NULL, 0, "S", next_offset, err);
     return status;

@@ -1,5 +1,5 @@
-// From records of one version to Redis commands: which bucket each row goes to, in which group, as
-// one chunk a record and group.
+// From records of one version to Redis commands: rows gather, are sorted by bucket, and leave as
+// chunks of one group each. Where a chunk ends follows from the version's records alone.
 #ifndef FRESHET_PUBLISHER_WRITER_H
 #define FRESHET_PUBLISHER_WRITER_H
 
@@ -18,16 +18,20 @@ struct writer {
     size_t rows_room;
     struct redis_command command;
     struct buffer text; // what the command's arguments point to
-    // Rows of the slice that the open version sends whole, kept until SLICE.
-    struct buffer whole; // [n] {table u32, dimension u32, id u64, values}
+    // Rows of the open version that wait, each {table u32, dimension u32, id u64, values}: changed
+    // ones until writer_flush, those of the slice that is sent whole until writer_slice.
+    struct buffer pending, whole;
+    size_t pending_rows;
 };
 void writer_init(struct writer *writer, const char *name, unsigned bucket_bits);
 void writer_deinit(struct writer *writer);
 void writer_reset(struct writer *writer); // forgets groups and buffered rows
 
-// Rows that changed: set. Rows with `whole` are kept for writer_slice.
+void writer_begin(struct writer *writer); // a version: nothing waits
+// Rows that changed: set, at latest by writer_flush. Rows with `whole` are kept for writer_slice.
 CHECKED enum status writer_rows(struct writer *writer, const struct weights *rows,
                                 struct error *err);
+CHECKED enum status writer_flush(struct writer *writer, struct error *err);
 CHECKED enum status writer_tombstones(struct writer *writer, const struct weights *tombstones,
                                       struct error *err);
 // Replaces every bucket of the slice by the whole rows kept for it.
