@@ -25,4 +25,6 @@ freshet_dependency(rocksdb    librocksdb-dev             rocksdb/c.h           r
 freshet_dependency(curl       libcurl4-openssl-dev       curl/curl.h           curl)
 freshet_dependency(hiredis    libhiredis-dev             hiredis/hiredis.h     hiredis)
 freshet_dependency(microhttpd libmicrohttpd-dev          microhttpd.h          microhttpd)
-freshet_dependency(cmocka     libcmocka-dev              cmocka.h              cmocka)
+if(FRESHET_TESTS)
+  freshet_dependency(cmocka   libcmocka-dev              cmocka.h              cmocka)
+endif()
