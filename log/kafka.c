@@ -101,7 +101,15 @@ static enum status conf_fill(const struct kafka_log *log, rd_kafka_type_t type,
                                            "message.max.bytes", "1040000", NULL};
     // A broker holds back the answer to a fetch that finds nothing, and there is one fetch at a
     // time: a partition that is resumed meanwhile would wait for it, by default half a second.
-    static const char *const consumer[] = {"fetch.wait.max.ms", "50", NULL};
+    // A full prefetch queue is looked at again only after a second (librdkafka 2.0): it has room
+    // for one.
+    static const char *const consumer[] = {"fetch.wait.max.ms",
+                                           "50",
+                                           "queued.min.messages",
+                                           "1000000",
+                                           "queued.max.messages.kbytes",
+                                           "131072",
+                                           NULL};
     enum status status = conf_put(conf, "bootstrap.servers", log->brokers, err);
     if (status == STATUS_OK)
         status = conf_put(conf, "client.id", log->client_id, err);

@@ -902,6 +902,38 @@ static void a_reader_follows_a_writer_without_gap_or_repeat(void **state) {
     log_writer_close(writer);
 }
 
+static void pausing_now_and_then_loses_and_repeats_nothing(void **state) {
+    (void)state;
+    const char *topic = fresh_topic("toggle", 2);
+    struct log_writer *writer = writer_on(fresh_name("task"), topic);
+    struct log_position positions[] = {{topic, 0, 0}, {topic, 1, 0}};
+    struct log_reader *reader = NULL;
+    assert_good(log_reader_open(conformance_log, positions, 2, &reader, err));
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, stream_write, writer), 0);
+    int64_t next[2] = {0}, deadline = now_ms() + 2 * DEADLINE_MS;
+    bool paused[2] = {false};
+    for (unsigned poll = 0;
+         next[0] + next[1] < STREAM_COMMITS * STREAM_RECORDS && now_ms() < deadline; poll++) {
+        struct log_batch batch;
+        enum status status = log_reader_poll(reader, 7, 5, &batch, err);
+        assert_true(status == STATUS_OK || status == STATUS_TIMEOUT);
+        for (size_t i = 0; i < batch.count; i++) {
+            assert_false(paused[batch.records[i].slot]);
+            assert_int_equal(batch.records[i].sequence, next[batch.records[i].slot]++);
+        }
+        uint32_t slot = poll / 3 % 2;
+        paused[slot] = !paused[slot];
+        assert_good(log_reader_pause(reader, slot, paused[slot], err));
+    }
+    void *failure = NULL;
+    assert_int_equal(pthread_join(thread, &failure), 0);
+    assert_null(failure);
+    assert_int_equal(next[0] + next[1], STREAM_COMMITS * STREAM_RECORDS);
+    log_reader_close(reader);
+    log_writer_close(writer);
+}
+
 static void tasks_share_a_topic_by_partition(void **state) {
     (void)state;
     const char *topic = fresh_topic("shared", 2);
@@ -960,6 +992,7 @@ int main(void) {
         cmocka_unit_test(a_topic_keeps_its_identity),
         cmocka_unit_test(a_topic_made_anew_has_another_identity),
         cmocka_unit_test(a_reader_follows_a_writer_without_gap_or_repeat),
+        cmocka_unit_test(pausing_now_and_then_loses_and_repeats_nothing),
         cmocka_unit_test(tasks_share_a_topic_by_partition),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
