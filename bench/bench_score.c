@@ -115,7 +115,7 @@ static void append_open(const struct spec *spec, const struct model_spec *shape)
 }
 
 static uint64_t id_of(size_t field, uint64_t number) {
-    char name[8], text[24];
+    char name[24], text[24];
     snprintf(name, sizeof name, "c%zu", field);
     int length = snprintf(text, sizeof text, "%llu", (unsigned long long)number);
     return spec_id(name, text, (size_t)length);
@@ -215,13 +215,13 @@ static void publish(int port) {
 static void fill(struct freshet_row *row, struct rng *rng) {
     freshet_row_reset(row);
     for (int i = 0; i < CATEGORICAL; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "c%d", i);
         REQUIRE(freshet_row_set_integer(row, name, (int64_t)rng_below(rng, rows_a_field)) ==
                 FRESHET_SCORER_OK);
     }
     for (int i = 0; i < NUMERIC; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "n%d", i);
         REQUIRE(freshet_row_set_number(row, name, rng_uniform(rng)) == FRESHET_SCORER_OK);
     }
