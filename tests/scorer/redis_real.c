@@ -245,6 +245,26 @@ static void rows_take_only_what_the_model_knows(void **state) {
     freshet_scorer_close(scorer);
 }
 
+static void the_documented_rights_suffice(void **state) {
+    (void)state;
+    redisReply *reply = ask("ACL SETUSER scorer on >secret resetkeys %%R~%s:{* -@all +get +hgetall "
+                            "+xrange +xrevrange",
+                            bed.name);
+    assert_int_equal(reply->type, REDIS_REPLY_STATUS);
+    freeReplyObject(reply);
+    bed.options.user = "scorer";
+    bed.options.password = "secret";
+    bed_version(30);
+    bed_publish();
+    struct freshet_scorer *scorer = open_scorer();
+    bed_version(10);
+    bed_publish();
+    bed_await(scorer, bed.version);
+    scores_are_the_models(scorer);
+    freshet_scorer_close(scorer);
+    freeReplyObject(ask("ACL DELUSER scorer"));
+}
+
 static void another_layout_is_refused(void **state) {
     (void)state;
     struct freshet_scorer *scorer = NULL;
@@ -270,6 +290,7 @@ int main(void) {
         TEST(repeats_of_older_versions_in_the_stream_change_nothing),
         TEST(what_is_not_there_is_said),
         TEST(rows_take_only_what_the_model_knows),
+        TEST(the_documented_rights_suffice),
         TEST(another_layout_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
