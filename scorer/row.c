@@ -10,6 +10,8 @@ enum { DOMAIN_BYTES = 256 };
 struct freshet_row {
     const struct spec *spec;
     size_t categorical, numeric, multi;
+    size_t *columns;  // [features] the feature's column among those of its kind
+    size_t hint;      // where find() looks first: callers mostly name features in order
     uint64_t *ids;    // [categorical]
     float *numbers;   // [numeric]
     uint64_t **lists; // [multi][length_max of its feature]
@@ -30,7 +32,11 @@ struct freshet_row *freshet_row_new(const struct freshet_scorer *scorer) {
     row->numbers = memory_new(row->numeric + 1, sizeof *row->numbers);
     row->lists = memory_new(row->multi + 1, sizeof *row->lists);
     row->lengths = memory_new(row->multi + 1, sizeof *row->lengths);
-    bool good = row->ids && row->numbers && row->lists && row->lengths;
+    row->columns = memory_new(spec->features.count + 1, sizeof *row->columns);
+    bool good = row->ids && row->numbers && row->lists && row->lengths && row->columns;
+    size_t columns[3] = {0};
+    for (size_t i = 0; good && i < spec->features.count; i++)
+        row->columns[i] = columns[spec_feature_at(spec, i)->kind]++;
     for (size_t i = 0, list = 0; good && i < spec->features.count; i++) {
         const struct spec_feature *feature = spec_feature_at(spec, i);
         if (feature->kind != SPEC_MULTI)
@@ -55,6 +61,7 @@ void freshet_row_free(struct freshet_row *row) {
     memory_free(row->numbers);
     memory_free(row->lists);
     memory_free(row->lengths);
+    memory_free(row->columns);
     memory_free(row);
 }
 
@@ -67,16 +74,17 @@ void freshet_row_reset(struct freshet_row *row) {
 }
 
 // The feature and its column among those of its kind, or NULL.
-static const struct spec_feature *find(const struct freshet_row *row, const char *name,
+static const struct spec_feature *find(struct freshet_row *row, const char *name,
                                        size_t *ret_column) {
-    size_t columns[3] = {0};
-    for (size_t i = 0; i < row->spec->features.count; i++) {
+    size_t count = row->spec->features.count;
+    for (size_t k = 0; k < count; k++) {
+        size_t i = row->hint + k < count ? row->hint + k : row->hint + k - count;
         const struct spec_feature *feature = spec_feature_at(row->spec, i);
         if (strcmp(feature->name, name) == 0) {
-            *ret_column = columns[feature->kind];
+            *ret_column = row->columns[i];
+            row->hint = feature->kind == SPEC_MULTI || i + 1 == count ? i : i + 1;
             return feature;
         }
-        columns[feature->kind]++;
     }
     return NULL;
 }
