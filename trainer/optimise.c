@@ -4,20 +4,25 @@
 #include "model/vector.h"
 
 VECTOR_CLONES
-void optimise_adagrad(real *w, real *a, const real *g, size_t count, double scale, double rate) {
-    real step = (real)rate, factor = (real)scale;
+static void adagrad(real *restrict w, real *restrict a, const real *restrict g, size_t count,
+                    real factor, real rate) {
     for (size_t i = 0; i < count; i++) {
         real slope = g[i] * factor;
         real sum = a[i] + slope * slope;
         a[i] = sum;
         // A slope of 0 keeps the weight, even where the accumulator is 0 as well.
-        w[i] -= sum > (real)0 ? step * slope / real_sqrt(sum) : (real)0;
+        real root = real_sqrt(sum);
+        w[i] -= rate * slope / (root > (real)0 ? root : (real)1);
     }
 }
 
+void optimise_adagrad(real *w, real *a, const real *g, size_t count, double scale, double rate) {
+    adagrad(w, a, g, count, (real)scale, (real)rate);
+}
+
 VECTOR_CLONES
-static void adam(real *w, real *m, real *v, const real *g, size_t count, real factor, real rate,
-                 real first, real second) {
+static void adam(real *restrict w, real *restrict m, real *restrict v, const real *restrict g,
+                 size_t count, real factor, real rate, real first, real second) {
     const real b1 = (real)ADAM_BETA1, b2 = (real)ADAM_BETA2, floor = (real)ADAM_FLOOR;
     const real c1 = (real)(1 - ADAM_BETA1), c2 = (real)(1 - ADAM_BETA2);
     for (size_t i = 0; i < count; i++) {
