@@ -2,8 +2,8 @@
 //
 //   time=2026-01-02T03:04:05.678Z level=info stage=ingest event=checkpoint number=12 took_ms=8
 //
-// Only stage loops and main() call this. A value that holds a space, quote, '=' or control character
-// is quoted and escaped. Secrets never come here.
+// Only stage loops and main() call this. A value that holds a space, quote, '=' or control
+// character is quoted and escaped. Secrets never come here.
 #ifndef FRESHET_BASE_LOGGER_H
 #define FRESHET_BASE_LOGGER_H
 

@@ -15,7 +15,7 @@ void *memory_new(size_t count, size_t size);
 // Grows or shrinks a block of memory_new from old_count to count; new bytes are zero. NULL on
 // failure, the old block then stays. Contents move, so no pointer into the block survives.
 void *memory_resize(void *block, size_t old_count, size_t count, size_t size);
-void memory_free(void *block); // NULL is fine
+void memory_free(void *block);              // NULL is fine
 char *memory_copy_string(const char *text); // freed by memory_free; NULL on failure
 
 // Tests: the n-th allocation from now (1 = the next) and all that follow fail, until called with 0.
@@ -27,7 +27,7 @@ struct arena {
     size_t block_bytes;
     size_t used_bytes; // in all blocks
 };
-void arena_init(struct arena *arena, size_t block_bytes); // allocates nothing yet
+void arena_init(struct arena *arena, size_t block_bytes);        // allocates nothing yet
 void *arena_get(struct arena *arena, size_t count, size_t size); // zeroed, 16-byte aligned, or NULL
 char *arena_copy_string(struct arena *arena, const char *text, size_t length); // NUL-terminated
 void arena_reset(struct arena *arena);  // keeps one block for reuse; all pointers die

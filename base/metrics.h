@@ -1,4 +1,5 @@
-// The metric registry: counters, gauges and histograms that /metrics renders (Prometheus text 0.0.4).
+// The metric registry: counters, gauges and histograms that /metrics renders (Prometheus text
+// 0.0.4).
 //
 // Metrics are registered at start (or when a label value first appears) and live as long as the
 // registry. Updates are atomic and lock-free from any thread; a counter only grows.

@@ -1,8 +1,8 @@
 // Random numbers as a parameter: xoshiro256** streams and a counter-based generator.
 //
 // Sources: Blackman and Vigna, "Scrambled linear pseudorandom number generators" (2018), seeded by
-// splitmix64. rng_at is a pure function of (seed, a, b, c): what dropout and initial rows use, so that
-// neither threads nor order change a draw.
+// splitmix64. rng_at is a pure function of (seed, a, b, c): what dropout and initial rows use, so
+// that neither threads nor order change a draw.
 #ifndef FRESHET_BASE_RNG_H
 #define FRESHET_BASE_RNG_H
 

@@ -1,9 +1,9 @@
 // Status codes and error messages: how every function of the project reports failure.
 //
-// A function that can fail returns `enum status` and takes a `struct error *err` last. On failure it
-// writes one line of reason into err ("could not X: reason", lower case, naming what, where and what
-// to do) and returns the same code; on success err is untouched. Libraries never log an error they
-// return: the stage loop or main() logs it once.
+// A function that can fail returns `enum status` and takes a `struct error *err` last. On failure
+// it writes one line of reason into err ("could not X: reason", lower case, naming what, where and
+// what to do) and returns the same code; on success err is untouched. Libraries never log an error
+// they return: the stage loop or main() logs it once.
 #ifndef FRESHET_BASE_STATUS_H
 #define FRESHET_BASE_STATUS_H
 
@@ -55,7 +55,6 @@ const char *status_name(enum status status);
 
 // A broken invariant is a defect of the program: print where and stop, in release builds too.
 _Noreturn void require_failed(const char *condition, const char *file, int line);
-#define REQUIRE(condition)                                                                         \
-    ((condition) ? (void)0 : require_failed(#condition, __FILE__, __LINE__))
+#define REQUIRE(condition) ((condition) ? (void)0 : require_failed(#condition, __FILE__, __LINE__))
 
 #endif

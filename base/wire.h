@@ -1,4 +1,5 @@
-// The Avro binary encoding's primitives: zigzag varints, little-endian floats, length-prefixed bytes.
+// The Avro binary encoding's primitives: zigzag varints, little-endian floats, length-prefixed
+// bytes.
 //
 // Source: Apache Avro 1.11 specification, "Binary encoding". Writing appends to a buffer; reading
 // moves a cursor that never passes its end: after a malformed or truncated value `bad` stays true
@@ -8,12 +9,13 @@
 
 #include "base/memory.h"
 
-void wire_put_long(struct buffer *out, int64_t value);    // Avro int, long, enum index, union index
+void wire_put_long(struct buffer *out, int64_t value); // Avro int, long, enum index, union index
 void wire_put_float(struct buffer *out, float value);
 void wire_put_double(struct buffer *out, double value);
 void wire_put_bytes(struct buffer *out, const void *bytes, size_t length); // bytes, string
 void wire_put_string(struct buffer *out, const char *text);
-void wire_put_fixed64(struct buffer *out, uint64_t value); // Avro fixed(8), little-endian by our use
+void wire_put_fixed64(struct buffer *out,
+                      uint64_t value); // Avro fixed(8), little-endian by our use
 
 struct wire {
     const unsigned char *at;
@@ -21,9 +23,9 @@ struct wire {
     bool bad;
 };
 struct wire wire_over(const void *bytes, size_t length);
-int64_t wire_get_long(struct wire *in);   // bad when longer than 10 bytes or beyond 64 bits
-int32_t wire_get_int(struct wire *in);    // bad when outside 32 bits
-bool wire_get_bool(struct wire *in);      // bad when neither 0 nor 1
+int64_t wire_get_long(struct wire *in); // bad when longer than 10 bytes or beyond 64 bits
+int32_t wire_get_int(struct wire *in);  // bad when outside 32 bits
+bool wire_get_bool(struct wire *in);    // bad when neither 0 nor 1
 float wire_get_float(struct wire *in);
 double wire_get_double(struct wire *in);
 uint64_t wire_get_fixed64(struct wire *in);

@@ -81,9 +81,10 @@ const struct command command_check = {
     .name = "check",
     .arguments = "CONFIG [--print]",
     .summary = "checks a configuration against its schemas and the servers it names",
-    .help = "  --print   every setting as it is in force, secrets hidden\n"
-            "\n"
-            "One line a finding: ok, wrong, or away (a server that cannot be reached now). The exit\n"
-            "code is that of the first finding that is not ok.",
+    .help =
+        "  --print   every setting as it is in force, secrets hidden\n"
+        "\n"
+        "One line a finding: ok, wrong, or away (a server that cannot be reached now). The exit\n"
+        "code is that of the first finding that is not ok.",
     .run = run_check,
 };

@@ -44,7 +44,8 @@ bool arguments_number(const struct command *command, const char *name, const cha
                       int64_t minimum, int64_t maximum, int64_t *ret_number);
 // Prints the error for a person (stderr) and returns its exit code.
 int command_fail(const struct error *err);
-// Loads the configuration and sets the logger up by it; settings live in *arena. Prints what is wrong.
+// Loads the configuration and sets the logger up by it; settings live in *arena. Prints what is
+// wrong.
 bool command_settings(const char *path, struct arena *arena, struct settings *ret_settings,
                       int *ret_exit);
 

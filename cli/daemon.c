@@ -80,8 +80,8 @@ static void signals_block(void) {
     REQUIRE(sigaction(SIGPIPE, &ignore, NULL) == 0);
 }
 
-// Retries `attempt` while servers cannot be reached, saying so, until it succeeds, fails otherwise, or
-// a signal comes (STATUS_STOPPED).
+// Retries `attempt` while servers cannot be reached, saying so, until it succeeds, fails otherwise,
+// or a signal comes (STATUS_STOPPED).
 static enum status insist(struct daemon *daemon,
                           enum status (*attempt)(struct daemon *, struct error *),
                           struct error *err) {
@@ -118,17 +118,18 @@ static enum status make_tasks(struct daemon *daemon, struct error *err) {
     if (!(options->stages & DAEMON_INGEST))
         count = 0;
     else if (first < 0 || count < 1 || first + count > context.partitions)
-        return error_set(err, STATUS_INVALID,
-                         "could not take ingest tasks %d to %d: the input topics have %d partitions",
-                         first, first + count - 1, context.partitions);
+        return error_set(
+            err, STATUS_INVALID,
+            "could not take ingest tasks %d to %d: the input topics have %d partitions", first,
+            first + count - 1, context.partitions);
     size_t others = (size_t)((options->stages & DAEMON_TRAINER) != 0) +
                     (size_t)((options->stages & DAEMON_PUBLISHER) != 0);
     daemon->tasks = memory_new((size_t)count + others, sizeof *daemon->tasks);
     if (!daemon->tasks)
         return error_no_memory(err, ((size_t)count + others) * sizeof *daemon->tasks, "tasks");
     for (int32_t i = 0; status == STATUS_OK && i < count; i++)
-        status = task_init(&daemon->tasks[daemon->task_count++], &context, TASK_INGEST, first + i,
-                           err);
+        status =
+            task_init(&daemon->tasks[daemon->task_count++], &context, TASK_INGEST, first + i, err);
     if (status == STATUS_OK && (options->stages & DAEMON_TRAINER))
         status = task_init(&daemon->tasks[daemon->task_count++], &context, TASK_TRAINER, 0, err);
     if (status == STATUS_OK && (options->stages & DAEMON_PUBLISHER))
@@ -192,8 +193,9 @@ static bool all_ended(const struct daemon *daemon) {
     return true;
 }
 
-// From here on another SIGTERM or SIGINT ends the process as the system does by default. One that comes
-// within the first second is the same request twice (`timeout` signals the process and its group).
+// From here on another SIGTERM or SIGINT ends the process as the system does by default. One that
+// comes within the first second is the same request twice (`timeout` signals the process and its
+// group).
 static void signals_unblock(struct daemon *daemon) {
     for (int turn = 0; turn < 20 && !all_ended(daemon); turn++)
         (void)signal_came(50);
@@ -220,8 +222,8 @@ static int join_tasks(struct daemon *daemon) {
     return failed ? command_fail(&failed->error) : EXIT_DONE;
 }
 
-// {"measures": ..., "fingerprint": "..."}: equal bytes from runs that learnt the same. The fingerprint is
-// of the model and its optimiser, not of how often the clock had it published.
+// {"measures": ..., "fingerprint": "..."}: equal bytes from runs that learnt the same. The
+// fingerprint is of the model and its optimiser, not of how often the clock had it published.
 static enum status write_report(struct task *task, const char *path, struct error *err) {
     struct buffer text;
     buffer_init(&text);
@@ -248,7 +250,8 @@ static int report(struct daemon *daemon) {
         struct report measures = trainer_report(task->state);
         report_print(&measures, stdout);
         struct error err;
-        if (daemon->options->report && write_report(task, daemon->options->report, &err) != STATUS_OK)
+        if (daemon->options->report &&
+            write_report(task, daemon->options->report, &err) != STATUS_OK)
             code = command_fail(&err);
     }
     fflush(stdout);

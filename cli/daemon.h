@@ -1,9 +1,10 @@
 // A daemon: any set of tasks in one process, each on a thread of its own under the runner.
 //
-// The main thread opens what tasks share (log, metrics, monitor), starts them, waits for a signal or for
-// all to finish, and prints each task's conservation account at the end. SIGTERM and SIGINT ask for a
-// graceful stop: every task commits and takes a checkpoint. A second signal ends the process at once,
-// which is safe: the next start recovers. One task's failure stops the others gracefully.
+// The main thread opens what tasks share (log, metrics, monitor), starts them, waits for a signal
+// or for all to finish, and prints each task's conservation account at the end. SIGTERM and SIGINT
+// ask for a graceful stop: every task commits and takes a checkpoint. A second signal ends the
+// process at once, which is safe: the next start recovers. One task's failure stops the others
+// gracefully.
 #ifndef FRESHET_CLI_DAEMON_H
 #define FRESHET_CLI_DAEMON_H
 
@@ -12,12 +13,12 @@
 enum { DAEMON_INGEST = 1, DAEMON_TRAINER = 2, DAEMON_PUBLISHER = 4 };
 
 struct daemon_options {
-    unsigned stages;        // DAEMON_ bits
-    int32_t ingest_first;   // ingest tasks [first, first + count); count 0 = one a partition
+    unsigned stages;      // DAEMON_ bits
+    int32_t ingest_first; // ingest tasks [first, first + count); count 0 = one a partition
     int32_t ingest_count;
-    bool finish;            // read to the ends seen at start, close all windows, then end
-    int64_t threads;        // > 0: workers of the trainer instead of the setting
-    const char *report;     // file for the final table as JSON lines, or NULL
+    bool finish;        // read to the ends seen at start, close all windows, then end
+    int64_t threads;    // > 0: workers of the trainer instead of the setting
+    const char *report; // file for the final table as JSON lines, or NULL
 };
 
 // Runs until done or stopped; prints what went wrong. Returns an exit_code.

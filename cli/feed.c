@@ -99,19 +99,20 @@ const struct command command_simulate = {
     .name = "simulate",
     .arguments = "CONFIG [--impressions N] [--seed N]",
     .summary = "writes simulated events with known truth into the input topics",
-    .help = "  --impressions N  instead of simulate.count\n"
-            "  --seed N         instead of simulate.seed; one seed gives one stream, byte for byte\n"
-            "\n"
-            "Rates, domains, delays, drift and dirt are set in section `simulate`. Prints what was\n"
-            "written, the dirt that was mixed in, and the AUC of the true probabilities: what no\n"
-            "model can be expected to beat.",
+    .help =
+        "  --impressions N  instead of simulate.count\n"
+        "  --seed N         instead of simulate.seed; one seed gives one stream, byte for byte\n"
+        "\n"
+        "Rates, domains, delays, drift and dirt are set in section `simulate`. Prints what was\n"
+        "written, the dirt that was mixed in, and the AUC of the true probabilities: what no\n"
+        "model can be expected to beat.",
     .run = run_simulate,
 };
 
 static void load_progress(void *self, const struct kuairand_account *account) {
     (void)self;
-    show_progress("load", account->impressions + account->clicks + account->long_views +
-                              account->likes,
+    show_progress("load",
+                  account->impressions + account->clicks + account->long_views + account->likes,
                   account->events);
 }
 

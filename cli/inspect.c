@@ -1,4 +1,5 @@
-// freshet inspect: prints what a log, a journal, a checkpoint or Redis holds, one JSON object a line.
+// freshet inspect: prints what a log, a journal, a checkpoint or Redis holds, one JSON object a
+// line.
 #include <string.h>
 
 #include "cli/command.h"
@@ -135,16 +136,17 @@ const struct command command_inspect = {
     .name = "inspect",
     .arguments = "CONFIG (log TOPIC | journal TASK | checkpoint TASK | redis) [OPTIONS]",
     .summary = "prints a log, a journal, checkpoints or the model in Redis, a JSON object a line",
-    .help = "  log TOPIC        records, decoded by what the configuration says the topic holds:\n"
-            "                   examples, weights, dead letters, or events through ingest's mapping\n"
-            "  journal TASK     where each step of a task came from, e.g. NAME.ingest-0, NAME.trainer\n"
-            "  checkpoint TASK  generations, their sections, sizes and whether checksums hold\n"
-            "  redis            the manifest and each group's state\n"
-            "  --partition N    only that partition\n"
-            "  --from OFFSET    begin there instead of at the oldest record\n"
-            "  --count N        at most N records a partition\n"
-            "\n"
-            "Only reads; running daemons are not disturbed.\n"
-            "Example: freshet inspect config/kuairand.yaml log kuairand.examples --count 3",
+    .help =
+        "  log TOPIC        records, decoded by what the configuration says the topic holds:\n"
+        "                   examples, weights, dead letters, or events through ingest's mapping\n"
+        "  journal TASK     where each step of a task came from, e.g. NAME.ingest-0, NAME.trainer\n"
+        "  checkpoint TASK  generations, their sections, sizes and whether checksums hold\n"
+        "  redis            the manifest and each group's state\n"
+        "  --partition N    only that partition\n"
+        "  --from OFFSET    begin there instead of at the oldest record\n"
+        "  --count N        at most N records a partition\n"
+        "\n"
+        "Only reads; running daemons are not disturbed.\n"
+        "Example: freshet inspect config/kuairand.yaml log kuairand.examples --count 3",
     .run = run_inspect,
 };

@@ -12,8 +12,8 @@ CHECKED enum status inspect_printer_new(const struct settings *settings, enum in
                                         const char *topic, struct inspect_printer **ret_printer,
                                         struct error *err);
 void inspect_printer_free(struct inspect_printer *printer);
-// A record that cannot be decoded is printed with its reason and its length. STATUS_IO when the stream
-// refuses.
+// A record that cannot be decoded is printed with its reason and its length. STATUS_IO when the
+// stream refuses.
 CHECKED enum status inspect_print(struct inspect_printer *printer, int32_t partition,
                                   const struct log_record *record, FILE *stream, struct error *err);
 // For log_journal_read: self is the FILE.

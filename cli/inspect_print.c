@@ -38,11 +38,11 @@ enum status inspect_printer_new(const struct settings *settings, enum inspect_ki
         while (i < count && strcmp(ingest_input_at(&settings->ingest, i)->topic, topic) != 0)
             i++;
         printer->input = (uint32_t)i;
-        status = i == count ? error_set(err, STATUS_NOT_FOUND,
-                                        "could not print %s: the configuration names no such topic",
-                                        topic)
-                            : decoder_new(&settings->ingest, &settings->data, &clock_system,
-                                          &printer->decoder, err);
+        status = i == count
+                     ? error_set(err, STATUS_NOT_FOUND,
+                                 "could not print %s: the configuration names no such topic", topic)
+                     : decoder_new(&settings->ingest, &settings->data, &clock_system,
+                                   &printer->decoder, err);
     }
     if (status == STATUS_OK)
         *ret_printer = printer;
@@ -163,8 +163,8 @@ static enum status events_json(struct inspect_printer *printer, const struct log
     struct decoder_result result;
     json_decref(printer->events);
     printer->events = json_array();
-    enum status status = decoder_decode(printer->decoder, printer->input, record, add_event,
-                                        printer, &result, err);
+    enum status status =
+        decoder_decode(printer->decoder, printer->input, record, add_event, printer, &result, err);
     if (status != STATUS_OK)
         return status;
     set(line, "key", bytes_json(record->key, record->key_length));
@@ -241,17 +241,16 @@ enum status inspect_print_journal(void *stream, int64_t place, const void *bytes
         set(line, "clock_ms", json_integer(record.clock_ms));
         for (size_t i = 0; i < record.range_count; i++) {
             const struct journal_range *range = &record.ranges[i];
-            json_array_append_new(ranges, json_pack("{s:i, s:I, s:I, s:I}", "slot",
-                                                    (int)range->slot, "first",
-                                                    (json_int_t)range->first, "last",
-                                                    (json_int_t)range->last, "records",
-                                                    (json_int_t)range->count));
+            json_array_append_new(
+                ranges, json_pack("{s:i, s:I, s:I, s:I}", "slot", (int)range->slot, "first",
+                                  (json_int_t)range->first, "last", (json_int_t)range->last,
+                                  "records", (json_int_t)range->count));
         }
         if (record.kind == JOURNAL_BATCH)
             set(line, "ranges", json_incref(ranges));
         if (record.kind == JOURNAL_IDLE)
-            set(line, "idle", json_pack("{s:i, s:b}", "slot", (int)record.idle_slot, "idle",
-                                        (int)record.idle));
+            set(line, "idle",
+                json_pack("{s:i, s:b}", "slot", (int)record.idle_slot, "idle", (int)record.idle));
         if (record.build)
             set(line, "build", json_string(record.build));
         set(line, "outputs", json_integer((json_int_t)record.outputs));

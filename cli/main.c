@@ -19,10 +19,12 @@ static void print_usage(FILE *stream) {
           stream);
     for (size_t i = 0; i < command_count; i++)
         fprintf(stream, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\n`freshet COMMAND --help` tells more.\n\n"
-          "exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 a server could not be reached,\n"
-          "  5 a newer instance took over, 6 cannot be continued exactly, 7 interrupted by a signal\n",
-          stream);
+    fputs(
+        "\n`freshet COMMAND --help` tells more.\n\n"
+        "exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 a server could not be reached,\n"
+        "  5 a newer instance took over, 6 cannot be continued exactly, 7 interrupted by a "
+        "signal\n",
+        stream);
 }
 
 static void print_help(const struct command *command) {
@@ -124,7 +126,8 @@ bool arguments_number(const struct command *command, const char *name, const cha
     errno = 0;
     long long number = strtoll(text, &rest, 10);
     if (errno != 0 || rest == text || *rest != '\0' || number < minimum || number > maximum) {
-        fprintf(stderr, "freshet %s: %s: expected a whole number within %lld and %lld, found '%s'\n",
+        fprintf(stderr,
+                "freshet %s: %s: expected a whole number within %lld and %lld, found '%s'\n",
                 command->name, name, (long long)minimum, (long long)maximum, text);
         return false;
     }

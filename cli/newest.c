@@ -1,7 +1,7 @@
 // Reads the ends of a topic's partitions.
 //
-// Offsets have gaps (Kafka's transaction markers), so how far back the newest N records begin shows only
-// by counting: once from further and further back, then again to hand them out.
+// Offsets have gaps (Kafka's transaction markers), so how far back the newest N records begin shows
+// only by counting: once from further and further back, then again to hand them out.
 #include "cli/newest.h"
 
 struct pass {

@@ -5,7 +5,8 @@
 #include "log/log.h"
 
 // Calls `each` for the newest `count` records of the topic, partition by partition, each in offset
-// order (count is shared equally; end_of_stream records are left out). Errors are the log's and each's.
+// order (count is shared equally; end_of_stream records are left out). Errors are the log's and
+// each's.
 CHECKED enum status newest_records(struct log *log, const char *topic, int64_t count,
                                    enum status (*each)(void *self, int32_t partition,
                                                        const struct log_record *record,

@@ -49,11 +49,12 @@ static int run_daemon(const struct command *command, unsigned stages, int argc, 
 }
 
 #define DAEMON_HELP                                                                                \
-    "  --finish        read the inputs to the ends they have at start, close all windows, end\n"  \
+    "  --finish        read the inputs to the ends they have at start, close all windows, end\n"   \
     "\n"                                                                                           \
-    "Stops on SIGTERM or SIGINT: commits, takes a checkpoint, prints the conservation account of\n" \
-    "each task (read = used + in flight + dropped by reason). After any crash the next start\n"   \
-    "continues exactly where the last commit was. /metrics, /healthz and /readyz are served on\n" \
+    "Stops on SIGTERM or SIGINT: commits, takes a checkpoint, prints the conservation account "    \
+    "of\n"                                                                                         \
+    "each task (read = used + in flight + dropped by reason). After any crash the next start\n"    \
+    "continues exactly where the last commit was. /metrics, /healthz and /readyz are served on\n"  \
     "monitor.listen."
 
 static int run_run(int argc, char **argv) {
@@ -64,8 +65,8 @@ const struct command command_run = {
     .arguments = "CONFIG [--finish] [--threads N] [--report FILE]",
     .summary = "all stages in one process: ingest, trainer, publisher",
     .help = "  --threads N     workers of the trainer; never changes a result\n"
-            "  --report FILE   write the final measures as JSON, every bit of each double kept\n"
-            DAEMON_HELP,
+            "  --report FILE   write the final measures as JSON, every bit of each double "
+            "kept\n" DAEMON_HELP,
     .run = run_run,
 };
 
@@ -76,8 +77,8 @@ const struct command command_ingest = {
     .name = "ingest",
     .arguments = "CONFIG [--tasks FIRST-LAST] [--finish]",
     .summary = "the joining daemon: events in, labelled examples out",
-    .help = "  --tasks A-B     take only these partitions of the input topics; all by default\n"
-            DAEMON_HELP,
+    .help = "  --tasks A-B     take only these partitions of the input topics; all by "
+            "default\n" DAEMON_HELP,
     .run = run_ingest,
 };
 

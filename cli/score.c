@@ -203,14 +203,16 @@ const struct command command_score = {
     .name = "score",
     .arguments = "CONFIG [--from-log N | --verify N]",
     .summary = "scores events with the model in Redis",
-    .help = "Reads a JSON object a line from standard input, values by the features' names and\n"
-            "`domain`, and writes one with a probability for each task and the model's version.\n"
-            "\n"
-            "  --from-log N  the newest N impressions of the input topic instead, through ingest's\n"
-            "                mapping\n"
-            "  --verify N    the newest N examples, scored from Redis and by the trainer's own\n"
-            "                checkpoint: prints the largest difference of the probabilities\n"
-            "\n"
-            "Example: echo '{\"user_id\": 712, \"domain\": \"1\"}' | freshet score config/kuairand.yaml",
+    .help =
+        "Reads a JSON object a line from standard input, values by the features' names and\n"
+        "`domain`, and writes one with a probability for each task and the model's version.\n"
+        "\n"
+        "  --from-log N  the newest N impressions of the input topic instead, through ingest's\n"
+        "                mapping\n"
+        "  --verify N    the newest N examples, scored from Redis and by the trainer's own\n"
+        "                checkpoint: prints the largest difference of the probabilities\n"
+        "\n"
+        "Example: echo '{\"user_id\": 712, \"domain\": \"1\"}' | freshet score "
+        "config/kuairand.yaml",
     .run = run_score,
 };

@@ -29,19 +29,19 @@ static const struct option_table logging_options = {
 };
 
 #define SECTION(key_text, member, options, help_text)                                              \
-    {.key = key_text,                                                                              \
-     .type = OPTION_SECTION,                                                                       \
-     .offset = offsetof(struct settings, member),                                                  \
-     .table = &options,                                                                            \
-     .help = help_text}
+    {                                                                                              \
+        .key = key_text, .type = OPTION_SECTION, .offset = offsetof(struct settings, member),      \
+        .table = &options, .help = help_text                                                       \
+    }
 
 static const struct option settings_option_list[] = {
     {.key = "name",
      .type = OPTION_TEXT,
      .offset = offsetof(struct settings, name),
      .default_text = "freshet",
-     .help = "Names the deployment: prefixes tasks, consumer groups and Redis keys, so that several "
-             "share servers."},
+     .help =
+         "Names the deployment: prefixes tasks, consumer groups and Redis keys, so that several "
+         "share servers."},
     {.key = "directory",
      .type = OPTION_TEXT,
      .offset = offsetof(struct settings, directory),

@@ -34,11 +34,11 @@ enum status task_input_partitions(const struct settings *settings, struct log *l
 
 enum status task_topics_ensure(const struct task_context *context, struct error *err) {
     const struct settings *settings = context->settings;
-    enum status status = log_topic_ensure(context->log, settings->ingest.examples,
-                                          context->partitions, err);
+    enum status status =
+        log_topic_ensure(context->log, settings->ingest.examples, context->partitions, err);
     if (status == STATUS_OK)
-        status = log_topic_ensure(context->log, settings->ingest.dead_letter, context->partitions,
-                                  err);
+        status =
+            log_topic_ensure(context->log, settings->ingest.dead_letter, context->partitions, err);
     if (status == STATUS_OK)
         status = log_topic_ensure(context->log, settings->trainer.weights, 1, err);
     return status;
@@ -72,8 +72,8 @@ static enum status init_ingest(struct task *task, const struct task_context *con
     return STATUS_OK;
 }
 
-// A model's lineage is that of the weights topic it is written to: another one when the topic is made
-// anew, the same one however often the trainer begins again.
+// A model's lineage is that of the weights topic it is written to: another one when the topic is
+// made anew, the same one however often the trainer begins again.
 static enum status task_lineage(const struct settings *settings, struct log *log,
                                 uint64_t *ret_lineage, struct error *err) {
     uint64_t identity;
@@ -155,8 +155,8 @@ static enum status init_publisher(struct task *task, const struct task_context *
     return STATUS_OK;
 }
 
-// What the journal and the checkpoints carry of the configuration: the sections that decide what the
-// task computes. Where things are (servers, folders, ports) may change between two starts.
+// What the journal and the checkpoints carry of the configuration: the sections that decide what
+// the task computes. Where things are (servers, folders, ports) may change between two starts.
 static uint64_t task_identity(enum task_kind kind, const struct settings *settings) {
     uint64_t hashes[3] = {config_hash(&spec_options, &settings->data)};
     if (kind == TASK_INGEST) {
@@ -175,12 +175,13 @@ static enum status name_task(struct task *task, const struct settings *settings,
         snprintf(index, sizeof index, "-%d", task->index);
     int name = snprintf(task->name, sizeof task->name, "%s.%s%s", settings->name,
                         task_kind_name(task->kind), index);
-    int directory = snprintf(task->directory, sizeof task->directory, "%s/%s", settings->directory,
-                             task->name);
+    int directory =
+        snprintf(task->directory, sizeof task->directory, "%s/%s", settings->directory, task->name);
     if (name < 0 || (size_t)name >= sizeof task->name || directory < 0 ||
         (size_t)directory >= sizeof task->directory)
-        return error_set(err, STATUS_INVALID, "could not name a task: `name` or `directory` is too "
-                                              "long");
+        return error_set(err, STATUS_INVALID,
+                         "could not name a task: `name` or `directory` is too "
+                         "long");
     snprintf(task->build, sizeof task->build, "freshet %s, %s, %s", FRESHET_VERSION, __VERSION__,
              blas_build());
     return STATUS_OK;

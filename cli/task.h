@@ -1,4 +1,5 @@
-// A task: one stage's state under one runner, wired to its topics. The only place where stages meet.
+// A task: one stage's state under one runner, wired to its topics. The only place where stages
+// meet.
 #ifndef FRESHET_CLI_TASK_H
 #define FRESHET_CLI_TASK_H
 
@@ -16,16 +17,16 @@ struct task {
     char directory[4096];
     char build[256];
     enum task_kind kind;
-    int32_t index; // of the ingest task
-    void *state;   // owned: freed by task_deinit
+    int32_t index;                   // of the ingest task
+    void *state;                     // owned: freed by task_deinit
     struct trainer_settings trainer; // a trainer's, with the threads asked for
     struct runner_setup setup;
-    struct stage_input *inputs;    // owned
+    struct stage_input *inputs; // owned
     struct stage_output outputs[2];
     pthread_t thread;
     bool started;
-    atomic_int phase;              // enum task_phase; written by the task's thread
-    enum status status;            // how it ended; read after the thread has been joined
+    atomic_int phase;   // enum task_phase; written by the task's thread
+    enum status status; // how it ended; read after the thread has been joined
     struct error error;
 };
 
@@ -33,13 +34,14 @@ struct task_context {
     const struct settings *settings;
     struct log *log;
     struct metrics *metrics;
-    int32_t partitions;   // of the input topics
+    int32_t partitions; // of the input topics
     bool finish;
-    int64_t threads;      // of the trainer, 0 = as set
+    int64_t threads; // of the trainer, 0 = as set
 };
 
-// Number of partitions of every input topic. STATUS_INVALID when the topics cannot be joined partition by
-// partition (partitioning.h), naming what differs; STATUS_NOT_FOUND when one is missing.
+// Number of partitions of every input topic. STATUS_INVALID when the topics cannot be joined
+// partition by partition (partitioning.h), naming what differs; STATUS_NOT_FOUND when one is
+// missing.
 CHECKED enum status task_input_partitions(const struct settings *settings, struct log *log,
                                           int32_t *ret_partitions, struct error *err);
 // Makes the topics between the stages: examples, dead letters, weights.
@@ -51,8 +53,8 @@ CHECKED enum status task_check_model(const struct settings *settings, struct err
 CHECKED enum status task_init(struct task *task, const struct task_context *context,
                               enum task_kind kind, int32_t index, struct error *err);
 void task_deinit(struct task *task); // after its thread has ended; NULL members are fine
-// Opens the runner (waiting for servers as long as *stop is not set) and runs it; sets phase, status
-// and error. The body of the task's thread.
+// Opens the runner (waiting for servers as long as *stop is not set) and runs it; sets phase,
+// status and error. The body of the task's thread.
 void task_run(struct task *task, const atomic_bool *stop);
 // Prints the task's conservation account.
 void task_report(struct task *task, FILE *stream);

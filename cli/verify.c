@@ -18,9 +18,9 @@ struct verifying {
     struct freshet_row *row;
     struct trainer *trainer;
     struct example_shape shape;
-    struct minibatch batch;  // rows not yet compared
-    float *scored;           // [BLOCK_ROWS][tasks] by the scorer
-    float *logits;           // [tasks][rows] by the trainer
+    struct minibatch batch; // rows not yet compared
+    float *scored;          // [BLOCK_ROWS][tasks] by the scorer
+    float *logits;          // [tasks][rows] by the trainer
     size_t tasks;
     int64_t rows;
     double largest;
@@ -51,8 +51,8 @@ static enum status take_example(void *self, int32_t partition, const struct log_
     char reason[512];
     uint64_t replaced = 0;
     (void)partition;
-    enum status status = example_decode(&verifying->shape, record->value, record->value_length,
-                                        &example, err);
+    enum status status =
+        example_decode(&verifying->shape, record->value, record->value_length, &example, err);
     if (status != STATUS_OK || !(example.kind & (EXAMPLE_SCORE | EXAMPLE_LEARN)))
         return status;
     uint32_t domain = trainer_domain(verifying->trainer, example.domain, example.domain_length);
@@ -121,13 +121,13 @@ enum status verify_scores(const struct settings *settings, struct freshet_scorer
     if (status == STATUS_OK && (!verifying.row || !verifying.scored || !verifying.logits))
         status = error_no_memory(err, BLOCK_ROWS * verifying.tasks * sizeof(float), "verifying");
     if (status == STATUS_OK)
-        status = newest_records(log, settings->trainer.examples, count, take_example, &verifying,
-                                err);
+        status =
+            newest_records(log, settings->trainer.examples, count, take_example, &verifying, err);
     if (status == STATUS_OK && verifying.batch.rows > 0)
         status = compare(&verifying, err);
     if (status == STATUS_OK &&
-        fprintf(stream, "{\"rows\": %" PRId64 ", \"version\": %" PRIu64
-                        ", \"largest_difference\": %.3g}\n",
+        fprintf(stream,
+                "{\"rows\": %" PRId64 ", \"version\": %" PRIu64 ", \"largest_difference\": %.3g}\n",
                 verifying.rows, verifying.version, verifying.largest) < 0)
         status = error_set(err, STATUS_IO, "could not write to standard output");
     freshet_row_free(verifying.row);

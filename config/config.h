@@ -6,8 +6,8 @@
 #include "config/option.h"
 
 // Fills *settings (root->struct_bytes, zeroed by the caller) from the file. Everything the settings
-// point to lives in `arena`. STATUS_INVALID: "FILE:LINE: key `a.b`: expected X, found Y; did you mean
-// `c`?" (first mistake only); STATUS_NOT_FOUND or STATUS_IO when the file cannot be read.
+// point to lives in `arena`. STATUS_INVALID: "FILE:LINE: key `a.b`: expected X, found Y; did you
+// mean `c`?" (first mistake only); STATUS_NOT_FOUND or STATUS_IO when the file cannot be read.
 // Environment references ${NAME} in scalars are replaced; an unset one without a default
 // (${NAME:-default}) is a mistake.
 CHECKED enum status config_load(const char *path, const struct option_table *root, void *settings,

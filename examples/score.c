@@ -3,8 +3,9 @@
  *   cc -o score score.c $(pkg-config --cflags --libs freshet_scorer)
  *   ./score HOST PORT NAME home user_id=17 item_id=42 price=12.5
  *
- * The third argument is the deployment's name, the fourth the impression's domain ("" = none). Prints a
- * probability for each task. A service keeps the scorer open: it follows new versions by itself. */
+ * The third argument is the deployment's name, the fourth the impression's domain ("" = none).
+ * Prints a probability for each task. A service keeps the scorer open: it follows new versions by
+ * itself. */
 #include <freshet_scorer.h>
 
 #include <stdio.h>

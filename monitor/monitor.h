@@ -2,10 +2,11 @@
 //
 //   /metrics  the metric registry in Prometheus's text format
 //   /healthz  200 "ok" while the daemon's tasks run, 503 and the reason once one has failed
-//   /readyz   200 "ready" once every task has recovered and reads live, else 503 and what is awaited
+//   /readyz   200 "ready" once every task has recovered and reads live, else 503 and what is
+//   awaited
 //
-// Listens on loopback by default. One thread of its own answers; it only reads. Requests are bounded in
-// count, size and time; anything but GET or HEAD on these paths is refused.
+// Listens on loopback by default. One thread of its own answers; it only reads. Requests are
+// bounded in count, size and time; anything but GET or HEAD on these paths is refused.
 #ifndef FRESHET_MONITOR_MONITOR_H
 #define FRESHET_MONITOR_MONITOR_H
 
@@ -27,8 +28,8 @@ struct monitor_health {
 
 struct monitor;
 
-// health is called from the monitor's thread. STATUS_INVALID: `listen` cannot be read; STATUS_IO: the
-// address cannot be bound.
+// health is called from the monitor's thread. STATUS_INVALID: `listen` cannot be read; STATUS_IO:
+// the address cannot be bound.
 CHECKED enum status monitor_start(const struct monitor_settings *settings, struct metrics *metrics,
                                   void (*health)(void *self, struct monitor_health *ret_health),
                                   void *self, struct monitor **ret_monitor, struct error *err);

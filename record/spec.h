@@ -1,6 +1,6 @@
 // What an example is made of: features, tasks, domain. The part of the configuration that ingest,
-// trainer and scorer share, its option tables, its fingerprint and its JSON form (in the weights log
-// and in Redis's manifest, so that any scorer can build the inputs from events).
+// trainer and scorer share, its option tables, its fingerprint and its JSON form (in the weights
+// log and in Redis's manifest, so that any scorer can build the inputs from events).
 #ifndef FRESHET_RECORD_SPEC_H
 #define FRESHET_RECORD_SPEC_H
 
@@ -26,25 +26,26 @@ struct spec_feature {
 };
 struct spec_task {
     const char *name;
-    const char *input;   // ingest input that brings its positives; "" where the impression is labelled
-    const char *path;    // label in the impression (join: none) or a value in the event; "" = presence
-    const char *when_path; // the event counts for this task only if this path ...
+    const char
+        *input;       // ingest input that brings its positives; "" where the impression is labelled
+    const char *path; // label in the impression (join: none) or a value in the event; "" = presence
+    const char *when_path;   // the event counts for this task only if this path ...
     const char *when_equals; // ... holds this value (text form); both "" = always
-    const char *given;   // sample space: "" = all impressions, or a task whose positives define it
-    int64_t window_ms;   // after the impression; the label is final when it closes
-    double weight;       // fixed task weight in the loss, >= 0
+    const char *given; // sample space: "" = all impressions, or a task whose positives define it
+    int64_t window_ms; // after the impression; the label is final when it closes
+    double weight;     // fixed task weight in the loss, >= 0
 };
 struct spec {
     struct option_sections features; // struct spec_feature
     struct option_sections tasks;    // struct spec_task
     const char *domain_path;         // "" = one domain
-    const char *user_path;           // who is asked: bootstrap unit and per-user measures; "" = none
+    const char *user_path; // who is asked: bootstrap unit and per-user measures; "" = none
 };
 extern const struct option_table spec_options; // keys: features, tasks, domain, user
 
-// Cross-checks that a table cannot express: unique names, `given` exists and has no cycle, dimensions
-// agree within a vocabulary. STATUS_INVALID naming the key. Fills in what is empty by default: a
-// feature's path and vocabulary are its name.
+// Cross-checks that a table cannot express: unique names, `given` exists and has no cycle,
+// dimensions agree within a vocabulary. STATUS_INVALID naming the key. Fills in what is empty by
+// default: a feature's path and vocabulary are its name.
 CHECKED enum status spec_check(struct spec *spec, struct error *err);
 const struct spec_feature *spec_feature_at(const struct spec *spec, size_t i);
 const struct spec_task *spec_task_at(const struct spec *spec, size_t i);
@@ -53,8 +54,8 @@ size_t spec_kind_count(const struct spec *spec, enum spec_feature_kind kind);
 // Changes when examples of one spec cannot be read by the other (names, kinds, order, vocabularies,
 // tasks); not with paths, windows or weights.
 uint64_t spec_fingerprint(const struct spec *spec);
-// The id of a categorical value: XXH3 of its canonical text, seeded by the vocabulary's name. Integers
-// are canonical in decimal, text as UTF-8 bytes, enums by symbol, booleans "true"/"false".
+// The id of a categorical value: XXH3 of its canonical text, seeded by the vocabulary's name.
+// Integers are canonical in decimal, text as UTF-8 bytes, enums by symbol, booleans "true"/"false".
 // Never 0: 0 is "missing".
 uint64_t spec_id(const char *vocabulary, const char *text, size_t length);
 CHECKED enum status spec_to_json(const struct spec *spec, struct buffer *into, struct error *err);

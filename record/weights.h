@@ -1,21 +1,28 @@
-// The weights log's records: what the trainer appends and publishers fold. Schema: schemas/weights.avsc.
+// The weights log's records: what the trainer appends and publishers fold. Schema:
+// schemas/weights.avsc.
 //
-// A version is OPEN, any number of ROWS, TENSOR, TOMBSTONES and SLICE, COMMIT; records of two versions
-// never interleave. SLICE names a range of hash prefixes whose rows, sent in this version's ROWS with
-// `whole` set, are all there are in that range: any slice_count versions in a row rebuild everything.
+// A version is OPEN, any number of ROWS, TENSOR, TOMBSTONES and SLICE, COMMIT; records of two
+// versions never interleave. SLICE names a range of hash prefixes whose rows, sent in this
+// version's ROWS with `whole` set, are all there are in that range: any slice_count versions in a
+// row rebuild everything.
 #ifndef FRESHET_RECORD_WEIGHTS_H
 #define FRESHET_RECORD_WEIGHTS_H
 
 #include "base/memory.h"
 
 enum weights_kind {
-    WEIGHTS_OPEN, WEIGHTS_ROWS, WEIGHTS_TENSOR, WEIGHTS_TOMBSTONES, WEIGHTS_SLICE, WEIGHTS_COMMIT
+    WEIGHTS_OPEN,
+    WEIGHTS_ROWS,
+    WEIGHTS_TENSOR,
+    WEIGHTS_TOMBSTONES,
+    WEIGHTS_SLICE,
+    WEIGHTS_COMMIT
 };
 
 struct weights {
-    int kind;             // enum weights_kind
-    uint64_t lineage;     // changes when a model is begun anew or continued inexactly
-    uint64_t version;     // dense within a lineage, from 1
+    int kind;         // enum weights_kind
+    uint64_t lineage; // changes when a model is begun anew or continued inexactly
+    uint64_t version; // dense within a lineage, from 1
     // OPEN
     int64_t watermark_ms; // event time up to which the model has learnt
     int64_t accepted_ms;  // newest example's accepted_ms (freshness)
@@ -24,14 +31,14 @@ struct weights {
     const char *measures; // JSON: online measures at this version, by task and domain
     size_t measures_length;
     // ROWS, TOMBSTONES
-    uint32_t table;       // index of the embedding table
-    uint32_t dimension;   // floats a row
-    uint32_t count;       // rows
+    uint32_t table;              // index of the embedding table
+    uint32_t dimension;          // floats a row
+    uint32_t count;              // rows
     const unsigned char *ids;    // [count] little-endian uint64, may be unaligned
     const unsigned char *values; // [count][dimension] little-endian float32, may be unaligned
-    bool whole;           // rows of this version's slice
+    bool whole;                  // rows of this version's slice
     // TENSOR
-    const char *name;     // e.g. "expert.0.weight"
+    const char *name; // e.g. "expert.0.weight"
     size_t name_length;
     uint32_t rows, columns;
     const unsigned char *data; // [rows][columns] float32

@@ -60,8 +60,8 @@ void mirror_reply_free(struct redisReply *reply) {
         freeReplyObject(reply);
 }
 
-enum status mirror_get(struct mirror *mirror, const char *key, struct buffer *into,
-                       bool *ret_found, struct error *err) {
+enum status mirror_get(struct mirror *mirror, const char *key, struct buffer *into, bool *ret_found,
+                       struct error *err) {
     redisReply *reply = NULL;
     enum status status = mirror_ask(mirror, (const char *[]){"GET", key}, 2, &reply, err);
     if (status != STATUS_OK)

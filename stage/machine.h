@@ -18,8 +18,8 @@
 #include "stage/runner.h"
 
 #define SLOT_QUEUE_BYTES_MAX ((size_t)32 << 20)
-// Steps' worth of records queued before a slot is paused. Kafka's client drops what it has fetched when
-// a partition is paused and fetches it again later, so pausing is to be rare.
+// Steps' worth of records queued before a slot is paused. Kafka's client drops what it has fetched
+// when a partition is paused and fetches it again later, so pausing is to be rare.
 #define SLOT_QUEUE_BATCHES_MAX 16
 #define PENDING_BYTES_MAX ((size_t)32 << 20) // outputs and journal records of one commit
 #define PENDING_STEPS_MAX 8192

@@ -1,5 +1,5 @@
 // What the conformance tests share: the log under test, topics of fresh names, and short ways to
-// write and read it. Each of the three backends is opened by conformance_main.
+// write and read it. conformance.c opens one of the three backends and runs both groups of tests.
 #ifndef FRESHET_TESTS_LOG_CONFORMANCE_H
 #define FRESHET_TESTS_LOG_CONFORMANCE_H
 
@@ -32,8 +32,9 @@
                      found == STATUS_OK ? "" : conformance_error.message);                         \
     } while (0)
 
-extern struct error conformance_error; // give as err
-extern struct log *conformance_log;    // the log under test
+extern struct error conformance_error;  // give as err
+extern struct log *conformance_log;     // the log under test
+extern char conformance_directory[256]; // where the files backend keeps it
 
 int64_t now_ms(void); // monotonic
 
@@ -76,5 +77,9 @@ struct journal_text {
 void journal_of(struct log_writer *writer, int64_t place, struct journal_text *into);
 enum status journal_collect(void *self, int64_t place, const void *bytes, size_t length,
                             struct error *err);
+
+// The tests of one file each; the number that failed.
+int conformance_reader_run(CMFixtureFunction setup, CMFixtureFunction teardown);
+int conformance_writer_run(CMFixtureFunction setup, CMFixtureFunction teardown);
 
 #endif

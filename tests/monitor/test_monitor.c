@@ -30,8 +30,8 @@ static int begin(void **test) {
     struct monitor_settings settings = {"127.0.0.1:0", 8, 5000};
     if (metrics_new(&state.metrics, &err) != STATUS_OK)
         return -1;
-    metric_add(metrics_get(state.metrics, METRIC_COUNTER, "freshet_test_things_total",
-                           "kind=\"a\"", "Things."),
+    metric_add(metrics_get(state.metrics, METRIC_COUNTER, "freshet_test_things_total", "kind=\"a\"",
+                           "Things."),
                3);
     if (monitor_start(&settings, state.metrics, tell_health, &state, &state.monitor, &err) !=
         STATUS_OK)
@@ -57,9 +57,9 @@ static void ask(const struct state *state, const char *method, const char *path,
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     char request[256];
-    int length = snprintf(request, sizeof request,
-                          "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method,
-                          path);
+    int length =
+        snprintf(request, sizeof request,
+                 "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method, path);
     assert_int_equal(write(fd, request, (size_t)length), length);
     size_t got = 0;
     ssize_t n;
