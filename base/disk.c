@@ -65,6 +65,13 @@ static enum status fail(struct error *err, const char *verb, const char *path, i
     return error_set(err, status, "could not %s %s: %s", verb, path, strerror(code));
 }
 
+static bool has_crashed(void) {
+    pthread_mutex_lock(&plant.lock);
+    bool crashed = plant.crashed;
+    pthread_mutex_unlock(&plant.lock);
+    return crashed;
+}
+
 // For mutating calls without bytes.
 static enum status gate(struct error *err, const char *verb, const char *path) {
     bool torn;
@@ -78,6 +85,8 @@ enum status disk_open(const char *path, enum disk_mode mode, struct disk_file **
                                 [DISK_APPEND] = O_RDWR | O_CREAT,
                                 [DISK_REPLACE] = O_RDWR | O_CREAT | O_TRUNC,
                                 [DISK_UPDATE] = O_RDWR | O_CREAT};
+    if (mode == DISK_REPLACE && has_crashed())
+        return fail(err, "open", path, EIO); // a dead process empties no file
     int fd = open(path, flags[mode] | O_CLOEXEC, 0640);
     if (fd < 0)
         return fail(err, "open", path, errno);

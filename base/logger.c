@@ -5,7 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { LINE_MAX = 4096 };
+// Escaping makes a byte at most six, so that no line of whole fields is ever cut.
+enum { FIELDS_MAX = 4096, LINE_MAX = 8 * FIELDS_MAX };
 
 static struct {
     pthread_mutex_t lock;
@@ -40,12 +41,33 @@ static void line_add_text(struct line *line, const char *text) {
         line_add(line, *text++);
 }
 
-// Quotes, backslashes and control characters escaped as in JSON.
+// Bytes of the UTF-8 character at `text`, or 0 when it is none (RFC 3629, section 4).
+static size_t character_length(const char *text, size_t left) {
+    const unsigned char *at = (const unsigned char *)text;
+    size_t length = at[0] < 0x80                    ? 1
+                    : at[0] >= 0xc2 && at[0] < 0xe0 ? 2
+                    : at[0] >= 0xe0 && at[0] < 0xf0 ? 3
+                    : at[0] >= 0xf0 && at[0] < 0xf5 ? 4
+                                                    : 0;
+    if (length > left)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xf0 && at[1] < 0x90);
+    bool beyond = (at[0] == 0xed && at[1] > 0x9f) || (at[0] == 0xf4 && at[1] > 0x8f);
+    return overlong || beyond ? 0 : length;
+}
+
+// Quotes, backslashes and control characters escaped as in JSON; what is no UTF-8 becomes U+FFFD.
 static void line_add_escaped(struct line *line, const char *text, size_t length) {
     static const char hex[] = "0123456789abcdef";
-    for (size_t i = 0; i < length; i++) {
+    for (size_t i = 0, bytes; i < length; i += bytes ? bytes : 1) {
         unsigned char c = (unsigned char)text[i];
-        if (c == '"' || c == '\\') {
+        bytes = character_length(text + i, length - i);
+        if (bytes == 0) {
+            line_add_text(line, "\xef\xbf\xbd");
+        } else if (c == '"' || c == '\\') {
             line_add(line, '\\');
             line_add(line, (char)c);
         } else if (c == '\n') {
@@ -55,7 +77,8 @@ static void line_add_escaped(struct line *line, const char *text, size_t length)
             line_add(line, hex[c >> 4]);
             line_add(line, hex[c & 15]);
         } else {
-            line_add(line, (char)c);
+            for (size_t k = 0; k < bytes; k++)
+                line_add(line, text[i + k]);
         }
     }
 }
@@ -148,7 +171,7 @@ static void line_add_time(struct line *line) {
 
 void logger_line(enum logger_level level, const char *stage, const char *event, const char *fields,
                  ...) {
-    char text[LINE_MAX];
+    char text[FIELDS_MAX];
     va_list arguments;
     va_start(arguments, fields);
     int length = vsnprintf(text, sizeof text, fields, arguments);
