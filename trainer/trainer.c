@@ -192,10 +192,9 @@ static enum status trainer_publish(struct trainer *trainer, struct stage_outputs
     struct buffer spec, measures;
     buffer_init(&spec);
     buffer_init(&measures);
-    // The measures are then those of all predictions that have met their final labels.
-    enum status status = train_predict(trainer, err);
-    if (status == STATUS_OK)
-        status = spec_json(trainer, &spec, err);
+    // Rows that wait in the queue go on waiting: a tick of the clock must not cut a block of
+    // predictions, whose last bits depend on the rows that are computed together.
+    enum status status = spec_json(trainer, &spec, err);
     report_json(&report, &measures);
     if (status == STATUS_OK && (spec.failed || measures.failed))
         status = error_no_memory(err, spec.length + measures.length, "a version's description");

@@ -3,9 +3,9 @@
 // Input: all partitions of the examples, one slot each. Output 0: the weights log, partition 0.
 //
 // How it works. A record with SCORE is queued; queued rows are predicted together, by the model as
-// it stands: when the queue is full, right before the next step of the learner, and when a version
-// goes out. Since the model changes at no other time, this is the same as predicting each row at
-// once, and does not depend on batches. The prediction is kept until the labels are FINAL and
+// it stands: when the queue is full, and right before the next step of the learner. Since the model
+// changes at no other time, this is the same as predicting each row at once, and depends neither on
+// batches nor on ticks. The prediction is kept until the labels are FINAL and
 // measured against them, each impression x task once. A record with LEARN becomes a row of the
 // learner's minibatch, which is learnt from when it is full or spans `batch_event_time`. A record
 // with several bits is predicted, then measured, then learnt from: nothing is ever measured by a
