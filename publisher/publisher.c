@@ -26,6 +26,7 @@ struct publisher {
     bool open;
     struct weights head; // OPEN's fields; texts in the buffers below
     struct buffer spec, measures;
+    struct buffer tensor; // one whose rows are being gathered
     struct buffer held;   // [n] {length u64, record}: deltas of rows that the writer still keeps
     struct weights slice; // its SLICE, once read
     uint64_t slice_count; // 0 = no SLICE seen yet
@@ -58,6 +59,7 @@ enum status publisher_new(const struct publisher_setup *setup, struct publisher 
     writer_init(&publisher->writer, publisher->name, (unsigned)setup->settings->bucket_bits);
     manifest_init(&publisher->manifest, publisher->name);
     buffer_init(&publisher->spec);
+    buffer_init(&publisher->tensor);
     buffer_init(&publisher->measures);
     buffer_init(&publisher->held);
     publisher->account = (struct account){
@@ -98,6 +100,7 @@ void publisher_free(struct publisher *publisher) {
     writer_deinit(&publisher->writer);
     redis_command_deinit(&publisher->command);
     buffer_deinit(&publisher->spec);
+    buffer_deinit(&publisher->tensor);
     buffer_deinit(&publisher->measures);
     buffer_deinit(&publisher->held);
     manifest_reset(&publisher->manifest);
@@ -204,23 +207,27 @@ static enum status fold_tensor(struct publisher *publisher, const struct weights
                                struct error *err) {
     if (publisher->out)
         return STATUS_OK;
+    struct buffer *value = &publisher->tensor;
+    if (weights->first_row == 0) {
+        uint32_t shape[2] = {weights->rows_total, weights->columns};
+        buffer_reset(value);
+        buffer_append(value, shape, sizeof shape);
+    }
+    buffer_append(value, weights->data, (size_t)weights->rows * weights->columns * sizeof(float));
+    if (value->failed)
+        return error_no_memory(err, value->length, "a tensor");
+    if (weights->first_row + weights->rows < weights->rows_total)
+        return STATUS_OK; // the rest follows
     char key[REDIS_LAYOUT_KEY_MAX], seconds[16];
     size_t length =
         redis_layout_tensors_key(key, publisher->name, weights->lineage, weights->version);
-    uint32_t shape[2] = {weights->rows, weights->columns};
     struct redis_command *command = &publisher->command;
-    struct buffer value;
-    buffer_init(&value);
-    buffer_append(&value, shape, sizeof shape);
-    buffer_append(&value, weights->data, (size_t)weights->rows * weights->columns * sizeof(float));
     redis_command_reset(command);
     redis_command_add_text(command, "HSET");
     redis_command_add(command, key, length);
     redis_command_add(command, weights->name, weights->name_length);
-    redis_command_add(command, value.data, value.length);
-    enum status status = value.failed ? error_no_memory(err, value.length, "a tensor")
-                                      : redis_send(publisher->redis, command, err);
-    buffer_deinit(&value);
+    redis_command_add(command, value->data, value->length);
+    enum status status = redis_send(publisher->redis, command, err);
     if (status != STATUS_OK)
         return status;
     // A version that is never flipped to leaves nothing behind: FLIP takes the expiry away.

@@ -29,6 +29,8 @@ void weights_encode(const struct weights *weights, struct buffer *into) {
         wire_put_bytes(into, weights->name, weights->name_length);
         wire_put_long(into, weights->rows);
         wire_put_long(into, weights->columns);
+        wire_put_long(into, weights->first_row);
+        wire_put_long(into, weights->rows_total ? weights->rows_total : weights->rows);
         wire_put_bytes(into, weights->data,
                        (size_t)weights->rows * weights->columns * sizeof(float));
         break;
@@ -92,6 +94,10 @@ static void get_body(struct wire *in, struct weights *weights) {
         weights->name = (const char *)wire_get_bytes(in, &weights->name_length);
         weights->rows = get_count(in);
         weights->columns = get_count(in);
+        weights->first_row = get_count(in);
+        weights->rows_total = get_count(in);
+        if ((uint64_t)weights->first_row + weights->rows > weights->rows_total)
+            in->bad = true;
         weights->data = get_array(in, (uint64_t)weights->rows * weights->columns, sizeof(float));
         break;
     case WEIGHTS_TOMBSTONES:

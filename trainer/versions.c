@@ -8,6 +8,9 @@
 
 enum { ROWS_BYTES_MAX = 256 * 1024 }; // of one ROWS record's values
 
+// Kafka takes records of up to a megabyte by default: a tensor goes out in pieces of half of that.
+enum { TENSOR_RECORD_FLOATS = 128 * 1024 };
+
 struct emission {
     const struct versions_head *head;
     struct stage_outputs *outputs;
@@ -89,23 +92,35 @@ static enum status row_add(void *self, size_t table, uint64_t id, const float *v
     return STATUS_OK;
 }
 
+static enum status tensor_rows_emit(struct emission *emission, const struct model_tensor *tensor,
+                                    size_t first, size_t rows, struct error *err) {
+    buffer_reset(&emission->values);
+    for (size_t k = first * tensor->columns; k < (first + rows) * tensor->columns; k++)
+        wire_put_float(&emission->values, (float)tensor->data[k]);
+    struct weights weights = {
+        .kind = WEIGHTS_TENSOR,
+        .name = tensor->name,
+        .name_length = strlen(tensor->name),
+        .rows = (uint32_t)rows,
+        .columns = (uint32_t)tensor->columns,
+        .first_row = (uint32_t)first,
+        .rows_total = (uint32_t)tensor->rows,
+        .data = emission->values.data,
+    };
+    return record_emit(emission, &weights, err);
+}
+
 static enum status tensors_emit(struct emission *emission, struct error *err) {
     for (size_t i = 0; i < model_tensor_count(emission->model); i++) {
         const struct model_tensor *tensor = model_tensor_at(emission->model, i);
-        buffer_reset(&emission->values);
-        for (size_t k = 0; k < tensor->rows * tensor->columns; k++)
-            wire_put_float(&emission->values, (float)tensor->data[k]);
-        struct weights weights = {
-            .kind = WEIGHTS_TENSOR,
-            .name = tensor->name,
-            .name_length = strlen(tensor->name),
-            .rows = (uint32_t)tensor->rows,
-            .columns = (uint32_t)tensor->columns,
-            .data = emission->values.data,
-        };
-        enum status status = record_emit(emission, &weights, err);
-        if (status != STATUS_OK)
-            return status;
+        size_t most = TENSOR_RECORD_FLOATS / (tensor->columns ? tensor->columns : 1);
+        size_t piece = most > 0 ? most : 1;
+        for (size_t row = 0; row < tensor->rows; row += piece) {
+            size_t rows = tensor->rows - row < piece ? tensor->rows - row : piece;
+            enum status status = tensor_rows_emit(emission, tensor, row, rows, err);
+            if (status != STATUS_OK)
+                return status;
+        }
     }
     buffer_reset(&emission->values);
     return STATUS_OK;
