@@ -1,6 +1,6 @@
 // Fills settings from a YAML document by the tables of options.
 //
-// libyaml parses the text into a document of nodes with their lines; this file walks nodes and
+// document_load gives the text as a document of nodes with their lines; this file walks nodes and
 // tables side by side. The walk goes only where a table leads, so neither deep nesting nor anchors
 // that repeat can make it large. Defaults run through the same parser as the user's text.
 #include "config/config.h"
@@ -8,17 +8,22 @@
 #include <ctype.h>
 #include <string.h>
 
-#include <yaml.h>
-
 #include "base/disk.h"
+#include "config/document_load.h"
 #include "config/scalar.h"
 
-enum { CONFIG_BYTES_MAX = 1 << 20, PATH_TEXT_MAX = 256, SECTIONS_MAX = 10000 };
+enum {
+    CONFIG_BYTES_MAX = 1 << 20,
+    SETTINGS_BYTES_MAX = 64 << 20, // what aliases of aliases may make of that
+    PATH_TEXT_MAX = 256,
+    SECTIONS_MAX = 10000
+};
 
 struct reading {
     const char *name; // of the file
     yaml_document_t document;
     struct arena *arena;
+    size_t arena_bytes_max; // of arena->used_bytes
     struct error *err;
 };
 
@@ -206,7 +211,10 @@ static enum status fill_secret(struct reading *reading, const struct option *opt
     struct buffer bytes;
     buffer_init(&bytes);
     enum status status = disk_read_all(what, &bytes, reading->err);
-    if (status == STATUS_OK) {
+    if (status != STATUS_OK) {
+        status =
+            error_prefix(reading->err, "%s:%zu: key `%s`", reading->name, place->line, place->path);
+    } else {
         while (bytes.length > 0 && strchr("\r\n", bytes.data[bytes.length - 1]))
             bytes.length--;
         status = fill_text(reading, option, place, bytes.data ? (const char *)bytes.data : "",
@@ -233,6 +241,8 @@ static enum status fill_list(struct reading *reading, const struct option *optio
                                                   : sizeof(const char *);
     if (count > SECTIONS_MAX)
         return mistake(reading, place, "at most 10000 entries", "more");
+    if (reading->arena->used_bytes + count * size > reading->arena_bytes_max)
+        return mistake(reading, place, "at most 64 MiB of settings", "more");
     unsigned char *items = arena_get(reading->arena, count ? count : 1, size);
     if (!items)
         return error_no_memory(reading->err, count * size, reading->name);
@@ -394,24 +404,17 @@ enum status config_parse(const char *name, const char *text, size_t length,
     if (length > CONFIG_BYTES_MAX)
         return error_set(err, STATUS_INVALID, "%s:1: expected at most 1 MiB, found %zu bytes", name,
                          length);
-    struct reading reading = {.name = name, .arena = arena, .err = err};
-    yaml_parser_t parser;
-    if (!yaml_parser_initialize(&parser))
-        return error_no_memory(err, sizeof parser, "the YAML parser");
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);
-    enum status status = STATUS_OK;
-    if (!yaml_parser_load(&parser, &reading.document)) {
-        status = error_set(err, STATUS_INVALID, "%s:%zu: expected YAML, found a mistake: %s", name,
-                           parser.problem_mark.line + 1,
-                           parser.problem ? parser.problem : "memory is out");
-        yaml_parser_delete(&parser);
+    struct reading reading = {.name = name,
+                              .arena = arena,
+                              .arena_bytes_max = arena->used_bytes + SETTINGS_BYTES_MAX,
+                              .err = err};
+    enum status status = document_load(name, text, length, &reading.document, err);
+    if (status != STATUS_OK)
         return status;
-    }
     struct place top = {.line = 1};
     status =
         fill_table(&reading, root, &top, yaml_document_get_root_node(&reading.document), settings);
     yaml_document_delete(&reading.document);
-    yaml_parser_delete(&parser);
     return status;
 }
 

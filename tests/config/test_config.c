@@ -6,7 +6,9 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/disk.h"
 #include "config/config.h"
@@ -14,6 +16,7 @@
 struct inner {
     const char *name;
     double rate;
+    struct option_texts tags;
 };
 struct sample {
     bool flag;
@@ -37,8 +40,9 @@ static const struct option inner_list[] = {
      .minimum = 0,
      .maximum = 1,
      .help = "R."},
+    {.key = "tags", .type = OPTION_TEXTS, .offset = offsetof(struct inner, tags), .help = "T."},
 };
-static const struct option_table inner_table = {"inner", "I.", sizeof(struct inner), inner_list, 2};
+static const struct option_table inner_table = {"inner", "I.", sizeof(struct inner), inner_list, 3};
 static const struct option inner_default_list[] = {
     {.key = "name",
      .type = OPTION_TEXT,
@@ -193,6 +197,32 @@ static void each_mistake_names_line_key_and_what_was_expected(void **state) {
         {"flag: true\n  count: [", {"f.yaml:2", "YAML", ""}},
         {"- 1\n- 2", {"f.yaml:1", "a section", "a list"}},
         {"text: \"a\\0b\"", {"key `text`", "", ""}},
+        {"wait: 1.5s", {"key `wait`", "a duration", "'1.5s'"}},
+        {"wait: 10 s", {"key `wait`", "such as 250ms", "'10 s'"}},
+        {"wait: 999999999999999d", {"key `wait`", "a duration", "'9999"}},
+        {"bytes: -1", {"key `bytes`", "such as 64KiB", "'-1'"}},
+        {"bytes: 9999999TiB", {"key `bytes`", "a size", "'9999999TiB'"}},
+        {"limit: -1", {"key `limit`", "at least 0", "'-1'"}},
+        {"limit: 0x1p3", {"key `limit`", "a number", "'0x1p3'"}},
+        {"limit: 1e999", {"key `limit`", "a number", "'1e999'"}},
+        {"limit: inf", {"key `limit`", "a number", "'inf'"}},
+        {"count:", {"f.yaml:1: key `count`", "an integer", "''"}},
+        {"text: [a]", {"key `text`", "text", "a list"}},
+        {"text: {a: b}", {"key `text`", "text", "a section"}},
+        {"items: {name: a}", {"key `items`", "list of sections", "a section"}},
+        {"items: [3]", {"key `items[0]`", "a section", "a single value"}},
+        {"words: [[a]]", {"key `words[0]`", "list of texts", "a list"}},
+        {"inner:\n  nmae: x", {"f.yaml:2: key `inner.nmae`", "unknown", "`name`"}},
+        {"{[1]: 2}", {"f.yaml:1", "plain names", "a list"}},
+        {"<<: {count: 3}", {"key `<<`", "unknown", ""}},
+        {"text: ${}", {"key `text`", "broken reference", ""}},
+        {"text: ${A:+b}", {"key `text`", "broken reference", ""}},
+        {"count: ${FRESHET_TEST_NONE:-x}", {"key `count`", "an integer", "'x'"}},
+        {"secret: [a]", {"key `secret`", "{file: PATH}", "a list"}},
+        {"secret: {file: [a]}", {"key `secret`", "{file: PATH}", ""}},
+        {"count: *nowhere", {"f.yaml:1", "YAML", "undefined alias"}},
+        {"count: 3\n---\ncount: 4", {"f.yaml:3", "one YAML document", "a second"}},
+        {"count: 3\n---\n\tcount: 4", {"f.yaml:3", "YAML", ""}},
     };
     for (size_t i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
         assert_int_equal(parse(mistakes[i].text), STATUS_INVALID);
@@ -205,7 +235,10 @@ static void each_mistake_names_line_key_and_what_was_expected(void **state) {
 
 static void bytes_that_are_no_utf8_are_refused(void **state) {
     (void)state;
-    assert_int_equal(parse("text: \xff\xfe"), STATUS_INVALID);
+    assert_int_equal(parse("count: 3\ntext: a\xff\xfe"), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "f.yaml:2: expected YAML"));
+    assert_int_equal(parse("\xc3\xa9: 3"), STATUS_INVALID); // a letter, but no key
+    assert_non_null(strstr(err.message, "key `\xc3\xa9`"));
 }
 
 static void nested_anchors_do_not_grow(void **state) {
@@ -213,6 +246,134 @@ static void nested_anchors_do_not_grow(void **state) {
     assert_int_equal(parse("a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\n"
                            "c: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nwords: [*c,*c,*c,*c]\n"),
                      STATUS_INVALID);
+}
+
+// Ten thousand sections that share one list of ten thousand texts would be 10^8 of them.
+static void aliases_cannot_make_the_settings_huge(void **state) {
+    (void)state;
+    struct buffer text;
+    buffer_init(&text);
+    buffer_append_text(&text, "items:\n- &a {name: n, tags: &t [x");
+    for (int i = 1; i < 10000; i++)
+        buffer_append_text(&text, ",x");
+    buffer_append_text(&text, "]}\n");
+    for (int i = 1; i < 10000; i++)
+        buffer_append_text(&text, "- *a\n");
+    buffer_append_byte(&text, 0);
+    assert_int_equal(parse((char *)text.data), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "at most 64 MiB of settings"));
+    buffer_deinit(&text);
+}
+
+static void long_lists_and_large_files_are_refused(void **state) {
+    (void)state;
+    struct buffer text;
+    buffer_init(&text);
+    buffer_append_text(&text, "words: [x");
+    for (int i = 0; i < 10000; i++)
+        buffer_append_text(&text, ",x");
+    buffer_append_text(&text, "]");
+    buffer_append_byte(&text, 0);
+    assert_int_equal(parse((char *)text.data), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "at most 10000 entries"));
+    buffer_reset(&text);
+    for (int i = 0; i <= 1 << 20; i++)
+        buffer_append_byte(&text, '\n');
+    buffer_append_byte(&text, 0);
+    assert_int_equal(parse((char *)text.data), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "at most 1 MiB"));
+    buffer_deinit(&text);
+}
+
+static void deep_nesting_ends_in_a_mistake(void **state) {
+    (void)state;
+    static const char *const opens[] = {"[", "{a: ", "- "};
+    for (size_t i = 0; i < 3; i++) {
+        struct buffer text;
+        buffer_init(&text);
+        while (text.length < 1000000)
+            buffer_append_text(&text, "%s", opens[i]);
+        buffer_append_byte(&text, 0);
+        assert_int_equal(parse((char *)text.data), STATUS_INVALID);
+        buffer_deinit(&text);
+    }
+}
+
+static void a_cycle_of_aliases_ends_where_the_tables_end(void **state) {
+    (void)state;
+    assert_int_equal(parse("words: &w [a, *w]"), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "key `words[1]`"));
+    assert_int_equal(parse("inner: &i {name: *i}"), STATUS_INVALID);
+}
+
+static void a_secret_may_stand_in_a_file(void **state) {
+    (void)state;
+    char path[] = "/tmp/freshet-secret-XXXXXX";
+    int made = mkstemp(path);
+    assert_true(made >= 0);
+    close(made);
+    char text[128];
+    snprintf(text, sizeof text, "count: 3\nsecret: {file: %s}", path);
+    assert_int_equal(disk_replace_all(path, "hush\r\n", 6, &err), STATUS_OK);
+    assert_int_equal(parse(text), STATUS_OK);
+    assert_string_equal(sample.secret, "hush");
+    assert_int_equal(disk_replace_all(path, "", 0, &err), STATUS_OK);
+    assert_int_equal(parse(text), STATUS_OK);
+    assert_string_equal(sample.secret, "");
+    assert_int_equal(disk_remove(path, &err), STATUS_OK);
+    assert_int_equal(parse(text), STATUS_NOT_FOUND);
+    assert_non_null(strstr(err.message, "f.yaml:2: key `secret`"));
+    assert_non_null(strstr(err.message, path));
+}
+
+static void memory_that_is_out_is_told(void **state) {
+    (void)state;
+    struct arena arena;
+    for (uint64_t n = 1;; n++) {
+        arena_init(&arena, 256);
+        memset(&sample, 0, sizeof sample);
+        const char *text = "text: abc\nwords: [x, y]\nitems: [{name: n}]\nlayers: [7]\n";
+        memory_fail_after(n);
+        enum status status =
+            config_parse("f.yaml", text, strlen(text), &sample_table, &sample, &arena, &err);
+        memory_fail_after(0);
+        arena_deinit(&arena);
+        if (status == STATUS_OK) {
+            assert_true(n > 3);
+            break;
+        }
+        assert_int_equal(status, STATUS_EXHAUSTED);
+    }
+}
+
+// What config_print writes of each scalar is read back as the same value.
+static void printed_values_read_back_the_same(void **state) {
+    (void)state;
+    assert_int_equal(parse("flag: false\ncount: 7\nwait: 90s\nbytes: 1536\nlimit: 0.1\n"
+                           "choice: red\nlayers: [32, 8]\nwords: [x, y]\ntext: plain"),
+                     STATUS_OK);
+    uint64_t hash = config_hash(&sample_table, &sample);
+    struct buffer lines, yaml;
+    buffer_init(&lines);
+    buffer_init(&yaml);
+    config_print(&sample_table, &sample, &lines);
+    buffer_append_byte(&lines, 0);
+    for (char *line = (char *)lines.data, *stop; (stop = strchr(line, '\n')); line = stop + 1) {
+        *stop = '\0';
+        char *equals = strstr(line, " = ");
+        assert_non_null(equals);
+        *equals = '\0';
+        if (equals[3] != '\0' && !strchr(line, '.'))
+            buffer_append_text(&yaml, "%s: %s\n", line, equals + 3);
+    }
+    buffer_append_byte(&yaml, 0);
+    if (parse((char *)yaml.data) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_true(config_hash(&sample_table, &sample) == hash);
+    assert_int_equal(sample.wait_ms, 90000);
+    assert_int_equal(sample.bytes, 1536);
+    buffer_deinit(&lines);
+    buffer_deinit(&yaml);
 }
 
 static void the_environment_fills_references(void **state) {
@@ -272,6 +433,13 @@ int main(void) {
         cmocka_unit_test(each_mistake_names_line_key_and_what_was_expected),
         cmocka_unit_test(bytes_that_are_no_utf8_are_refused),
         cmocka_unit_test(nested_anchors_do_not_grow),
+        cmocka_unit_test(aliases_cannot_make_the_settings_huge),
+        cmocka_unit_test(long_lists_and_large_files_are_refused),
+        cmocka_unit_test(deep_nesting_ends_in_a_mistake),
+        cmocka_unit_test(a_cycle_of_aliases_ends_where_the_tables_end),
+        cmocka_unit_test(a_secret_may_stand_in_a_file),
+        cmocka_unit_test(memory_that_is_out_is_told),
+        cmocka_unit_test(printed_values_read_back_the_same),
         cmocka_unit_test(the_environment_fills_references),
         cmocka_unit_test(secrets_are_never_printed_and_do_not_change_the_identity),
         cmocka_unit_test(the_documentation_has_each_key_with_range_and_default),
