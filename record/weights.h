@@ -40,9 +40,9 @@ struct weights {
     // TENSOR
     const char *name; // e.g. "expert.0.weight"
     size_t name_length;
-    uint32_t rows, columns;      // of this record
-    uint32_t first_row;          // a large tensor comes in records of consecutive rows ...
-    uint32_t rows_total;         // ... of so many in all; 0 when encoding = this record has them all
+    uint32_t rows, columns;    // of this record
+    uint32_t first_row;        // a large tensor comes in records of consecutive rows ...
+    uint32_t rows_total;       // ... of so many in all; 0 when encoding = this record has them all
     const unsigned char *data; // [rows][columns] float32
     // SLICE: hash_mix(id) >> (64 - slice_bits) == slice; slice_count = 1 << slice_bits
     uint32_t slice, slice_bits;
