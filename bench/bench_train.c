@@ -142,6 +142,7 @@ int main(int count, char **texts) {
                                         .learning_rate = 0.01,
                                         .accumulator_init = 0.1,
                                         .row_learning_rate = 0.05,
+                                        .wide_learning_rate = 0.05,
                                         .gradient_clip = INFINITY,
                                         .balance = run.metabalance ? LEARNER_BALANCE_METABALANCE
                                                                    : LEARNER_BALANCE_FIXED,

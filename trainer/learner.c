@@ -56,6 +56,8 @@ static enum status check_settings(const struct model_spec *spec,
         return invalid(err, "learning_rate", "a finite rate of 0 or more");
     if (!(settings->row_learning_rate >= 0 && isfinite(settings->row_learning_rate)))
         return invalid(err, "row_learning_rate", "a finite rate of 0 or more");
+    if (!(settings->wide_learning_rate >= 0 && isfinite(settings->wide_learning_rate)))
+        return invalid(err, "wide_learning_rate", "a finite rate of 0 or more");
     if (!(settings->accumulator_init >= 0 && isfinite(settings->accumulator_init)))
         return invalid(err, "accumulator_init", "a finite value of 0 or more");
     if (!(settings->gradient_clip > 0))

@@ -29,6 +29,7 @@ struct learner_settings {
     double accumulator_init;
     int row_optimiser;
     double row_learning_rate;
+    double wide_learning_rate;
     double gradient_clip; // on the norm of a row's or tensor's gradient; infinite = off
     int balance;
     int strategy;            // MetaBalance

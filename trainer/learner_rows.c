@@ -64,6 +64,6 @@ void learner_rows_step(struct learner *learner, struct row_piece *piece, size_t 
         uint32_t slot = touched->slots[u];
         optimise_row(learner->settings.row_optimiser, table_values(table, slot),
                      table_state(table, slot), gradient, dimension, learner->model->wide, scale,
-                     learner->settings.row_learning_rate);
+                     learner->settings.row_learning_rate, learner->settings.wide_learning_rate);
     }
 }

@@ -64,6 +64,7 @@ static uint64_t identity_of(const struct learner *learner) {
                             settings->learning_rate,
                             settings->accumulator_init,
                             settings->row_learning_rate,
+                            settings->wide_learning_rate,
                             settings->gradient_clip,
                             settings->relax,
                             settings->beta,

@@ -64,19 +64,24 @@ static void row_adagrad(real *w, real *a, const real *g, size_t dimension, real 
 }
 
 void optimise_row(int optimiser, real *w, real *state, const real *g, size_t dimension, size_t wide,
-                  double scale, double rate) {
+                  double scale, double rate, double wide_rate) {
     size_t count = dimension + wide;
     switch (optimiser) {
     case LEARNER_ROW_ADAGRAD:
         row_adagrad(w, state, g, dimension, (real)scale, (real)rate);
-        if (wide)
-            optimise_adagrad(w + dimension, state + 1, g + dimension, wide, scale, rate);
+        optimise_adagrad(w + dimension, state + 1, g + dimension, wide, scale, wide_rate);
         return;
     case LEARNER_ROW_ADAGRAD_FULL:
-        optimise_adagrad(w, state, g, count, scale, rate);
+        optimise_adagrad(w, state, g, dimension, scale, rate);
+        optimise_adagrad(w + dimension, state + dimension, g + dimension, wide, scale, wide_rate);
         return;
-    default:
+    default: {
         state[0] += (real)1;
-        optimise_adam(w, state + 1, state + 1 + count, g, count, scale, rate, (uint64_t)state[0]);
+        real *m = state + 1, *v = m + count;
+        uint64_t steps = (uint64_t)state[0];
+        optimise_adam(w, m, v, g, dimension, scale, rate, steps);
+        optimise_adam(w + dimension, m + dimension, v + dimension, g + dimension, wide, scale,
+                      wide_rate, steps);
+    }
     }
 }

@@ -23,8 +23,9 @@ void optimise_adam(real *w, real *m, real *v, const real *g, size_t count, doubl
                    double rate, uint64_t steps);
 
 size_t optimise_row_state(int optimiser, size_t dimension, size_t wide); // numbers behind a row
-// One row: w[dimension + wide], g likewise, state as optimise_row_state.
+// One row: w[dimension + wide], g likewise, state as optimise_row_state; the wide
+// numbers step at a rate of their own.
 void optimise_row(int optimiser, real *w, real *state, const real *g, size_t dimension, size_t wide,
-                  double scale, double rate);
+                  double scale, double rate, double wide_rate);
 
 #endif

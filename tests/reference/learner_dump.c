@@ -19,12 +19,13 @@ struct named_case {
 #define ADAGRAD                                                                                    \
     .batch_rows = BATCH, .lanes = 3, .threads = 2, .optimiser = LEARNER_ADAGRAD,                   \
     .learning_rate = .05, .accumulator_init = 1e-8, .row_optimiser = LEARNER_ROW_ADAGRAD,          \
-    .row_learning_rate = .1, .gradient_clip = INFINITY, .relax = .7, .beta = .9,                   \
-    .balance_limit = 10
+    .row_learning_rate = .1, .wide_learning_rate = .1, .gradient_clip = INFINITY, .relax = .7,     \
+    .beta = .9, .balance_limit = 10
 #define ADAM                                                                                       \
     .batch_rows = BATCH, .lanes = 2, .threads = 2, .optimiser = LEARNER_ADAM,                      \
     .learning_rate = .01, .row_optimiser = LEARNER_ROW_ADAM, .row_learning_rate = .02,             \
-    .gradient_clip = INFINITY, .relax = .7, .beta = .9, .balance_limit = 10
+    .wide_learning_rate = .02, .gradient_clip = INFINITY, .relax = .7, .beta = .9,                 \
+    .balance_limit = 10
 #define METABALANCE(which) .balance = LEARNER_BALANCE_METABALANCE, .strategy = which
 #define EMBEDDING .embedding_init = .1, .seed = 5
 #define STAR                                                                                       \
@@ -50,6 +51,7 @@ static const struct named_case cases[] = {
       .accumulator_init = .01,
       .row_optimiser = LEARNER_ROW_ADAGRAD_FULL,
       .row_learning_rate = .1,
+      .wide_learning_rate = .1,
       .gradient_clip = INFINITY}},
     {"mmoe_clipped",
      {.sharing = MODEL_MMOE, .experts = 2, ONE_LAYER, EMBEDDING, .wide = true},
@@ -61,6 +63,7 @@ static const struct named_case cases[] = {
       .accumulator_init = .01,
       .row_optimiser = LEARNER_ROW_ADAGRAD,
       .row_learning_rate = .1,
+      .wide_learning_rate = .1,
       .gradient_clip = .02}},
     {"mmoe_metabalance_a",
      {.sharing = MODEL_MMOE, .experts = 3, ONE_LAYER, EMBEDDING, .wide = true},

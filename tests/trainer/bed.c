@@ -68,6 +68,7 @@ static void bed_settings(struct bed *bed) {
                     .accumulator_init = 1e-8,
                     .row_optimiser = LEARNER_ROW_ADAGRAD,
                     .row_learning_rate = .1,
+                    .wide_learning_rate = .1,
                     .gradient_clip = INFINITY,
                     .balance = LEARNER_BALANCE_METABALANCE,
                     .strategy = LEARNER_STRATEGY_C,

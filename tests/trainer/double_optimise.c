@@ -56,12 +56,25 @@ static void row_wise_adagrad_takes_the_mean_square_of_the_row(void **state) {
     real w[4] = {0, 0, 0, 0}, s[3] = {0, 0, 0}; // two dimensions, two wide weights
     const real g[4] = {3, 4, 2, -5};
     assert_int_equal(optimise_row_state(LEARNER_ROW_ADAGRAD, 2, 2), 3);
-    optimise_row(LEARNER_ROW_ADAGRAD, w, s, g, 2, 2, 1, 0.5);
+    optimise_row(LEARNER_ROW_ADAGRAD, w, s, g, 2, 2, 1, 0.5, 0.25);
     assert_close(s[0], 12.5);
     assert_close(w[0], -0.5 * 3 / sqrt(12.5));
     assert_close(w[1], -0.5 * 4 / sqrt(12.5));
-    assert_close(w[2], -0.5); // wide weights have an accumulator each
-    assert_close(w[3], 0.5);
+    assert_close(w[2], -0.25); // wide weights have an accumulator each, and their own rate
+    assert_close(w[3], 0.25);
+}
+
+static void every_row_optimiser_steps_the_wide_part_at_its_own_rate(void **state) {
+    (void)state;
+    for (int optimiser = LEARNER_ROW_ADAGRAD; optimiser <= LEARNER_ROW_ADAM; optimiser++) {
+        real w[2] = {0, 0},
+             s[5] = {0}; // one dimension, one wide weight: first steps are whole ones
+        const real g[2] = {3, 3};
+        optimise_row(optimiser, w, s, g, 1, 1, 1, 0.5, 0.125);
+        double whole = optimiser == LEARNER_ROW_ADAM ? 3 / (3 + 1e-8) : 1; // Adam's floor
+        assert_close(w[0], -0.5 * whole);
+        assert_close(w[1], -0.125); // Adagrad under each of them
+    }
 }
 
 static void a_scale_is_the_same_as_a_smaller_gradient(void **state) {
@@ -70,8 +83,8 @@ static void a_scale_is_the_same_as_a_smaller_gradient(void **state) {
         real w[2] = {1, 2}, s[8] = {0}, x[2] = {1, 2}, t[8] = {0};
         const real g[2] = {4, -8}, half[2] = {2, -4};
         for (int step = 0; step < 3; step++) {
-            optimise_row(optimiser, w, s, g, 2, 0, 0.5, 0.1);
-            optimise_row(optimiser, x, t, half, 2, 0, 1, 0.1);
+            optimise_row(optimiser, w, s, g, 2, 0, 0.5, 0.1, 0.1);
+            optimise_row(optimiser, x, t, half, 2, 0, 1, 0.1, 0.1);
         }
         assert_close(w[0], (double)x[0]);
         assert_close(w[1], (double)x[1]);
@@ -82,7 +95,7 @@ static void lazy_adam_is_corrected_by_the_rows_own_steps(void **state) {
     (void)state;
     real w[1] = {0}, s[3] = {0};
     const real g[1] = {7};
-    optimise_row(LEARNER_ROW_ADAM, w, s, g, 1, 0, 1, 0.01);
+    optimise_row(LEARNER_ROW_ADAM, w, s, g, 1, 0, 1, 0.01, 0.01);
     assert_close(s[0], 1);
     assert_close(w[0], -0.01 * 7 / (7 + 1e-8)); // a first step is a whole one, whenever it comes
 }
@@ -93,6 +106,7 @@ int main(void) {
         cmocka_unit_test(a_zero_slope_on_a_zero_accumulator_moves_nothing),
         cmocka_unit_test(adam_follows_its_paper),
         cmocka_unit_test(row_wise_adagrad_takes_the_mean_square_of_the_row),
+        cmocka_unit_test(every_row_optimiser_steps_the_wide_part_at_its_own_rate),
         cmocka_unit_test(a_scale_is_the_same_as_a_smaller_gradient),
         cmocka_unit_test(lazy_adam_is_corrected_by_the_rows_own_steps),
     };

@@ -70,6 +70,7 @@ static inline struct learner_settings fixture_settings(void) {
         .accumulator_init = 1e-8,
         .row_optimiser = LEARNER_ROW_ADAGRAD,
         .row_learning_rate = 0.1,
+        .wide_learning_rate = 0.1,
         .gradient_clip = INFINITY,
         .balance = LEARNER_BALANCE_FIXED,
         .strategy = LEARNER_STRATEGY_C,
