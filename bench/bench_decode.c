@@ -203,11 +203,12 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; i < 2; i++)
         qsort(rates[i], runs, sizeof(double), rate_compare);
-    printf("decode records=%zu bytes_each=%.0f ours=%.3g/s avro_c_generic=%.3g/s ratio=%.2f "
-           "checksum=%016llx\n",
-           bench.count, (double)bench.bytes.length / (double)bench.count, rates[0][runs / 2],
-           rates[1][runs / 2], rates[0][runs / 2] / rates[1][runs / 2],
-           (unsigned long long)bench.checksum);
+    for (int i = 0; i < 2; i++)
+        printf("figure bench=decode case=avro who=%s value=%.0f unit=records/s records=%zu "
+               "bytes_each=%.0f checksum=%016llx\n",
+               i == 0 ? "freshet" : "avro-c", rates[i][runs / 2], bench.count,
+               (double)bench.bytes.length / (double)bench.count,
+               (unsigned long long)bench.checksum);
     avro_value_iface_decref(class);
     avro_schema_decref(parsed);
     buffer_deinit(&schema);

@@ -263,10 +263,10 @@ static void run_join(struct bench *bench) {
     size_t memory = join_memory_bytes(join);
     must(join_finish(join, &err), &err);
     double took = seconds() - begin;
-    printf("join alone: %llu events, %llu examples of %.0f bytes, %.2f s, %.0f events/s, state %zu "
-           "KiB\n",
-           (unsigned long long)bench->events, (unsigned long long)sink.examples,
-           (double)sink.bytes / (double)sink.examples, took, (double)bench->events / took,
+    printf("figure bench=join case=alone who=freshet value=%.0f unit=events/s events=%llu "
+           "examples=%llu example_bytes=%.0f seconds=%.2f state_kib=%zu\n",
+           (double)bench->events / took, (unsigned long long)bench->events,
+           (unsigned long long)sink.examples, (double)sink.bytes / (double)sink.examples, took,
            memory / 1024);
     join_free(join);
     store_close(store);
@@ -349,9 +349,11 @@ static void run_fold(struct bench *bench) {
     }
     must(join_finish(join, &err), &err);
     double took = seconds() - begin;
-    printf("decode and join: %zu records of %.0f bytes, %llu examples, %.2f s, %.0f events/s\n",
-           records.count, (double)records.bytes.length / (double)records.count,
-           (unsigned long long)sink.examples, took, (double)records.count / took);
+    printf("figure bench=join case=fold who=freshet value=%.0f unit=events/s records=%zu "
+           "record_bytes=%.0f examples=%llu seconds=%.2f\n",
+           (double)records.count / took, records.count,
+           (double)records.bytes.length / (double)records.count, (unsigned long long)sink.examples,
+           took);
     decoder_free(decoder);
     join_free(join);
     store_close(store);
@@ -434,10 +436,10 @@ static void run_runner(struct bench *bench, const char *what) {
         }
     }
     double took = seconds() - begin;
-    printf("join under the runner, %s, %d partitions: %llu events read, %llu used, %.2f s, "
-           "%.0f events/s\n",
-           what, (int)bench->partitions, (unsigned long long)read, (unsigned long long)used, took,
-           (double)read / took);
+    printf("figure bench=join case=%s who=freshet value=%.0f unit=events/s partitions=%d read=%llu "
+           "used=%llu seconds=%.2f\n",
+           what, (double)read / took, (int)bench->partitions, (unsigned long long)read,
+           (unsigned long long)used, took);
     must(read == bench->events ? STATUS_OK
                                : error_set(&err, STATUS_CHANGED, "%llu events were written",
                                            (unsigned long long)bench->events),
@@ -469,7 +471,7 @@ int main(int count, char **arguments) {
     } else if (strcmp(mode, "memory") == 0) {
         bench.impressions = argument(count, arguments, 2, 1000000);
         must(log_open_memory(&bench.log, &err), &err);
-        run_runner(&bench, "memory logs");
+        run_runner(&bench, "memory");
     } else if (strcmp(mode, "kafka") == 0 && count > 2) {
         static const char *const properties[] = {"compression.type=lz4", "linger.ms=20", NULL};
         const struct log_kafka_options options = {.brokers = arguments[2],
@@ -482,7 +484,7 @@ int main(int count, char **arguments) {
         if (bench.partitions < 1 || bench.partitions > PARTITIONS_MAX)
             must(error_set(&err, STATUS_INVALID, "1 to %d partitions", PARTITIONS_MAX), &err);
         must(log_open_kafka(&options, &bench.log, &err), &err);
-        run_runner(&bench, "Kafka");
+        run_runner(&bench, "kafka");
     } else {
         fprintf(stderr, "usage: bench_join join|fold|memory|kafka [BROKERS] [IMPRESSIONS] ...\n");
         return 2;

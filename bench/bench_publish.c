@@ -138,11 +138,10 @@ static void run_until(struct runner *runner, const char *version) {
 }
 
 static void report(const char *what, size_t count, double seconds, double bytes) {
-    printf("%-28s rows=%zu seconds=%.2f rows_per_s=%.0f", what, count, seconds,
-           (double)count / seconds);
+    printf("figure bench=publish %s value=%.0f unit=rows/s rows=%zu seconds=%.2f\n", what,
+           (double)count / seconds, count, seconds);
     if (bytes > 0)
-        printf(" bytes_per_row=%.1f", bytes / (double)rows);
-    printf("\n");
+        printf("figure bench=publish %s value=%.1f unit=bytes/row\n", what, bytes / (double)rows);
 }
 
 static void bench_publisher(int port, int bucket_bits) {
@@ -178,15 +177,16 @@ static void bench_publisher(int port, int bucket_bits) {
                                .settings = settings.runner,
                                .build = "bench",
                                .clock = &clock_system};
-    size_t first = append_version(1, 1), second = append_version(2, 10);
+    size_t first = append_version(1, 1);
     double before = used_bytes();
     must(runner_open(&run, &runner, &err));
     double start = now_s();
     run_until(runner, " 1 0 ");
-    report("publisher, all rows", first, now_s() - start, used_bytes() - before);
+    report("case=all who=freshet", first, now_s() - start, used_bytes() - before);
+    size_t second = append_version(2, 10);
     start = now_s();
     run_until(runner, " 2 1 ");
-    report("publisher, a tenth + slice", second, now_s() - start, 0);
+    report("case=tenth-and-slice who=freshet", second, now_s() - start, 0);
     runner_close(runner);
     publisher_free(publisher);
     must(disk_remove_tree("build/bench-publish", &err));
@@ -207,7 +207,7 @@ static void bench_plain(void) {
             freeReplyObject(reply);
         }
     }
-    report("plain pipelined SET", rows, now_s() - start, used_bytes() - before);
+    report("case=all who=a-key-a-row", rows, now_s() - start, used_bytes() - before);
     memory_free(value);
 }
 

@@ -246,8 +246,9 @@ static void bench_batch(struct freshet_scorer *scorer, size_t batch, double seco
         calls++;
     }
     double took = now_s() - start;
-    printf("score batch=%zu rows_per_s=%.0f us_per_call=%.1f of_which_filling_rows=%.0f%%\n", batch,
-           (double)(calls * batch) / took, took / (double)calls * 1e6, 100 * filling / took);
+    printf("figure bench=score case=%zu who=freshet value=%.0f unit=predictions/s us_per_call=%.1f "
+           "filling_rows=%.0f%%\n",
+           batch, (double)(calls * batch) / took, took / (double)calls * 1e6, 100 * filling / took);
     for (size_t i = 0; i < batch; i++)
         freshet_row_free(rows[i]);
 }
@@ -280,9 +281,11 @@ int main(int count, char **arguments) {
         fprintf(stderr, "bench_score: %s\n", text);
         return 1;
     }
-    printf("load rows=%zu seconds=%.2f rows_per_s=%.0f\n", rows_a_field * CATEGORICAL,
-           now_s() - start, (double)(rows_a_field * CATEGORICAL) / (now_s() - start));
-    static const size_t batches[] = {1, 100, 1000};
+    double took = now_s() - start;
+    printf(
+        "figure bench=score case=load who=freshet value=%.0f unit=rows/s rows=%zu seconds=%.2f\n",
+        (double)(rows_a_field * CATEGORICAL) / took, rows_a_field * CATEGORICAL, took);
+    static const size_t batches[] = {1, 200, 1000};
     for (size_t i = 0; i < sizeof batches / sizeof batches[0]; i++)
         bench_batch(scorer, batches[i], seconds);
     freshet_scorer_close(scorer);

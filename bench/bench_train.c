@@ -5,8 +5,8 @@
 // Prints examples a second of the clock, and a second of processor time (which a busy machine moves
 // less; all threads together).
 //
-// usage: bench_train [--mode plain|metabalance] [--batch N] [--fields N] [--threads N] [--lanes N]
-//                    [--rows N] [--tasks N] [--tables N] [--seconds N]
+// usage: bench_train [--case NAME] [--mode plain|metabalance] [--batch N] [--fields N]
+//                    [--threads N] [--lanes N] [--rows N] [--tasks N] [--tables N] [--seconds N]
 #include <string.h>
 #include <time.h>
 
@@ -19,6 +19,7 @@ enum { POOL = 64, DIMENSION = 16, FIELDS_MAX = 256 };
 struct run {
     int64_t batch, fields, threads, lanes, rows, tasks, tables, seconds;
     bool metabalance;
+    const char *name; // of the case, printed with its figures
 };
 
 static bool arguments_read(int count, char **texts, struct run *run) {
@@ -33,6 +34,10 @@ static bool arguments_read(int count, char **texts, struct run *run) {
         bool known = strcmp(texts[i], "--mode") == 0;
         if (known)
             run->metabalance = strcmp(texts[i + 1], "metabalance") == 0;
+        if (strcmp(texts[i], "--case") == 0) {
+            run->name = texts[i + 1];
+            known = true;
+        }
         for (size_t n = 0; n < sizeof numbers / sizeof numbers[0]; n++)
             if (strcmp(texts[i], numbers[n].name) == 0) {
                 *numbers[n].value = strtoll(texts[i + 1], NULL, 10);
@@ -110,10 +115,12 @@ int main(int count, char **texts) {
                       .rows = 1000000,
                       .tasks = 2,
                       .tables = 1,
-                      .seconds = 6};
+                      .seconds = 6,
+                      .name = "custom"};
     if (!arguments_read(count, texts, &run)) {
-        fputs("usage: bench_train [--mode plain|metabalance] [--batch N] [--fields N] "
-              "[--threads N] [--lanes N] [--rows N] [--tasks N] [--tables N] [--seconds N]\n",
+        fputs("usage: bench_train [--case NAME] [--mode plain|metabalance] [--batch N] "
+              "[--fields N] [--threads N] [--lanes N] [--rows N] [--tasks N] [--tables N] "
+              "[--seconds N]\n",
               stderr);
         return 2;
     }
@@ -164,11 +171,11 @@ int main(int count, char **texts) {
     if (status == STATUS_OK)
         status = measure(learner, pool, &run, &best, &err);
     if (status == STATUS_OK)
-        printf("freshet %s B=%lld fields=%lld threads=%lld lanes=%lld: %.0f examples/s, "
-               "%.0f a processor second\n",
-               run.metabalance ? "metabalance" : "plain", (long long)run.batch,
-               (long long)run.fields, (long long)run.threads, (long long)run.lanes, best.wall,
-               best.processor);
+        printf(
+            "figure bench=train case=%s who=freshet value=%.0f unit=examples/s mode=%s batch=%lld "
+            "fields=%lld threads=%lld lanes=%lld processor_second=%.0f\n",
+            run.name, best.wall, run.metabalance ? "metabalance" : "plain", (long long)run.batch,
+            (long long)run.fields, (long long)run.threads, (long long)run.lanes, best.processor);
     else
         fprintf(stderr, "bench_train: %s\n", err.message);
     for (size_t b = 0; b < POOL; b++)

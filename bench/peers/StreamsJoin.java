@@ -4,7 +4,7 @@
 //        java -cp 'LIBS/*' StreamsJoin.java BOOTSTRAP join IMPRESSIONS [at_least_once|exactly_once_v2]
 // `fill` writes IMPRESSIONS records of 150 bytes and a click of 40 bytes for each fourth, one to two
 // thousand impressions later, to two topics of four partitions. `join` reads them from the beginning and
-// prints one JSON object with events/s.
+// prints a figure line with events/s.
 import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.atomic.AtomicLong;
@@ -87,8 +87,9 @@ public class StreamsJoin {
         }
         double seconds = (System.nanoTime() - begin) / 1e9;
         System.out.printf(Locale.ROOT,
-            "{\"bench\": \"join\", \"who\": \"kafka streams, %s\", \"events\": %d, \"joined\": %d, \"events_per_s\": %.0f}%n",
-            guarantee, total, out.get(), total / seconds);
+            "figure bench=join case=kafka who=%s value=%.0f unit=events/s events=%d joined=%d version=%s%n",
+            guarantee.equals("at_least_once") ? "streams-at-least-once" : "streams-exactly-once",
+            total / seconds, total, out.get(), org.apache.kafka.common.utils.AppInfoParser.getVersion());
         streams.close(Duration.ofSeconds(10));
         System.exit(0);
     }

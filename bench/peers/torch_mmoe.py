@@ -3,10 +3,9 @@
 
 Same network and work as bench_train: one embedding table, experts packed in one product, batched second
 layers, row-wise Adagrad on touched rows, dense Adagrad; optionally MetaBalance (strategy C) over the
-shared blocks. Prints one JSON object with examples/s, the best of three stretches.
+shared blocks. Prints a figure line with examples/s, the best of three stretches.
 """
 import argparse
-import json
 import time
 
 import torch
@@ -15,6 +14,7 @@ import torch.nn.functional as functional
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--case", default="custom")
     parser.add_argument("--mode", choices=("plain", "metabalance"), default="metabalance")
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--fields", type=int, default=16)
@@ -112,9 +112,9 @@ def main():
             model.step(ids[done % 64], labels[done % 64])
             done += 1
         best = max(best, done * args.batch / (time.perf_counter() - begin))
-    print(json.dumps({"bench": "train", "who": f"pytorch {torch.__version__}", "mode": args.mode,
-                      "batch": args.batch, "fields": args.fields, "threads": args.threads,
-                      "examples_per_s": round(best)}))
+    print(f"figure bench=train case={args.case} who=torch_mmoe value={best:.0f} unit=examples/s "
+          f"mode={args.mode} batch={args.batch} fields={args.fields} threads={args.threads} "
+          f"version={torch.__version__}")
 
 
 main()
