@@ -291,7 +291,7 @@ static void *without_const(const void *bytes) {
 static enum status record_produce(struct kafka_writer *writer, rd_kafka_topic_t *topic,
                                   int32_t partition, const struct log_record *record, int64_t *next,
                                   struct error *err) {
-    int64_t deadline_ms = kafka_now_ms() + ((struct kafka_log *)writer->head.log)->timeout_ms;
+    int64_t deadline_ms = 0; // the clock is read only when the queue is full
     rd_kafka_vu_t parts[8] = {
         {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic},
         {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
@@ -312,6 +312,8 @@ static enum status record_produce(struct kafka_writer *writer, rd_kafka_topic_t 
         if (!failure)
             return STATUS_OK;
         rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
+        if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && deadline_ms == 0)
+            deadline_ms = kafka_now_ms() + ((struct kafka_log *)writer->head.log)->timeout_ms;
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && kafka_left_ms(deadline_ms) > 0) {
             rd_kafka_error_destroy(failure);
             rd_kafka_flush(writer->producer, 20);
