@@ -1,38 +1,41 @@
-// MetaBalance's averages and factors of one block.
+// The table of methods.
 #include "trainer/balance.h"
 
-static double average(const struct balance_rule *rule, const struct balance_average *average) {
-    return average->mean / (1 - pow(rule->beta, (double)average->count));
+static const struct balance_method methods[] = {
+    [LEARNER_BALANCE_FIXED] = {0},
+    [LEARNER_BALANCE_METABALANCE] = {.products = BALANCE_PRODUCTS_TARGET,
+                                     .by_block = true,
+                                     .state_size = METABALANCE_STATE,
+                                     .weigh = metabalance_weigh},
+    [LEARNER_BALANCE_PCGRAD] = {.products = BALANCE_PRODUCTS_ALL, .weigh = pcgrad_weigh},
+    [LEARNER_BALANCE_CAGRAD] = {.products = BALANCE_PRODUCTS_ALL, .weigh = cagrad_weigh},
+    [LEARNER_BALANCE_MGDA] = {.products = BALANCE_PRODUCTS_ALL, .weigh = mgda_weigh},
+    [LEARNER_BALANCE_IMTL_G] = {.products = BALANCE_PRODUCTS_ALL, .weigh = imtl_g_weigh},
+    [LEARNER_BALANCE_UNCERTAINTY] = {.state_size = 1, .weigh = uncertainty_weigh},
+    [LEARNER_BALANCE_DWA] = {.state_size = DWA_STATE, .weigh = dwa_weigh},
+    [LEARNER_BALANCE_FAMO] = {.state_size = 1, .weigh = famo_weigh, .after = famo_after},
+};
+_Static_assert(sizeof methods / sizeof methods[0] == LEARNER_BALANCES, "one entry a method");
+
+const struct balance_method *balance_method(int balance) {
+    REQUIRE(balance >= 0 && balance < LEARNER_BALANCES);
+    return &methods[balance];
 }
 
-static double factor(const struct balance_rule *rule, double target, double auxiliary,
-                     double norm) {
-    if (rule->strategy == LEARNER_STRATEGY_A && !(auxiliary > target))
-        return 1;
-    if (rule->strategy == LEARNER_STRATEGY_B && !(auxiliary < target))
-        return 1;
-    double scale = rule->relax * (target / auxiliary) + (1 - rule->relax);
-    double most = rule->limit * target;
-    if (target > 0 && norm > 0 && scale * norm > most)
-        scale = most / norm;
-    return scale;
-}
-
-void balance_block(const struct balance_rule *rule, struct balance_average *averages,
-                   const double *norms, const bool *present, size_t tasks, size_t target,
-                   double *ret_factors) {
-    for (size_t k = 0; k < tasks; k++) {
-        if (!present[k])
-            continue;
-        averages[k].mean = rule->beta * averages[k].mean + (1 - rule->beta) * norms[k];
-        averages[k].count++;
+void balance_weigh(const struct learner_settings *settings, const struct balance_view *view,
+                   double *state, double *ret_coefficients) {
+    const struct balance_method *method = balance_method(settings->balance);
+    size_t present = 0;
+    for (size_t k = 0; k < view->tasks; k++) {
+        ret_coefficients[k] = 1;
+        present += view->present[k];
     }
-    for (size_t k = 0; k < tasks; k++) {
-        ret_factors[k] = 1;
-        if (k == target || !present[k] || averages[target].count == 0)
-            continue;
-        double auxiliary = average(rule, &averages[k]);
-        if (auxiliary > 0)
-            ret_factors[k] = factor(rule, average(rule, &averages[target]), auxiliary, norms[k]);
-    }
+    if (present == 0 || method->weigh == NULL)
+        return;
+    method->weigh(settings, view, state, ret_coefficients);
+    bool good = true;
+    for (size_t k = 0; k < view->tasks; k++)
+        good = good && isfinite(ret_coefficients[k]);
+    for (size_t k = 0; k < view->tasks && !good; k++)
+        ret_coefficients[k] = 1;
 }

@@ -1,6 +1,26 @@
 // What the trainer shows of itself: gauges and counters, refreshed once a tick at a commit.
 #include "trainer/state.h"
 
+// Of a task's gradient on one group of shared parameters, in the last minibatch.
+static void group_gauges(struct metrics *metrics, const char *task_label, const char *group,
+                         const struct learner_group_report *report, size_t task) {
+    char labels[1024];
+    snprintf(labels, sizeof labels, "%s", task_label);
+    metrics_label(labels, sizeof labels, "group", group);
+    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_gradient_norm", labels,
+                           "Norm of the task's gradient on a group of shared parameters, last "
+                           "minibatch; 0 where balancing does not look at it."),
+               report->norm[task]);
+    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_gradient_cosine", labels,
+                           "Cosine of the task's gradient to the target task's (metabalance) or to "
+                           "the sum of the other tasks'."),
+               report->cosine[task]);
+    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_gradient_factor", labels,
+                           "Factor that balancing applied to the task's gradient, mean over "
+                           "blocks."),
+               report->applied[task]);
+}
+
 static void task_gauges(struct trainer *trainer, struct metrics *metrics, size_t task) {
     const struct learner_report *last = &trainer->last_report;
     char labels[1024] = "";
@@ -8,15 +28,8 @@ static void task_gauges(struct trainer *trainer, struct metrics *metrics, size_t
     metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_loss", labels,
                            "Mean loss of the labelled rows of the last minibatch."),
                last->loss[task]);
-    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_gradient_norm", labels,
-                           "Norm of the task's gradient on shared parameters, last minibatch."),
-               last->norm[task]);
-    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_gradient_cosine", labels,
-                           "Cosine of the task's shared gradient to the target task's."),
-               last->cosine[task]);
-    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_gradient_factor", labels,
-                           "Mean factor that balancing applied to the task's shared gradient."),
-               last->applied[task]);
+    for (size_t g = 0; g < LEARNER_GROUPS; g++)
+        group_gauges(metrics, labels, learner_group_names[g], &last->groups[g], task);
 }
 
 enum status gauges_committing(void *state, struct error *err) {

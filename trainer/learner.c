@@ -9,18 +9,8 @@ static enum status invalid(struct error *err, const char *key, const char *expec
     return error_set(err, STATUS_INVALID, "key `trainer.learner.%s`: expected %s", key, expected);
 }
 
-static enum status check_balance(const struct learner_settings *settings, size_t tasks,
-                                 size_t target, struct error *err) {
-    if (settings->balance == LEARNER_BALANCE_FIXED)
-        return STATUS_OK;
-    if (settings->balance != LEARNER_BALANCE_METABALANCE)
-        return invalid(err, "balance", "`fixed` or `metabalance`");
-    if (tasks < 2)
-        return error_set(
-            err, STATUS_INVALID,
-            "key `trainer.learner.balance`: MetaBalance needs two tasks or more, found "
-            "%zu: use `fixed`",
-            tasks);
+static enum status check_metabalance(const struct learner_settings *settings, size_t tasks,
+                                     size_t target, struct error *err) {
     if (!settings->target_task || !settings->target_task[0] || target >= tasks)
         return error_set(err, STATUS_INVALID,
                          "key `trainer.learner.target_task`: MetaBalance needs the name of the "
@@ -34,6 +24,42 @@ static enum status check_balance(const struct learner_settings *settings, size_t
     if (!(settings->balance_limit > 0))
         return invalid(err, "balance_limit", "a bound above 0, or `off`");
     return STATUS_OK;
+}
+
+static enum status check_balance(const struct learner_settings *settings, size_t tasks,
+                                 size_t target, struct error *err) {
+    if (settings->balance == LEARNER_BALANCE_FIXED)
+        return STATUS_OK;
+    if (settings->balance < 0 || settings->balance >= LEARNER_BALANCES)
+        return invalid(err, "balance", "a method that exists");
+    if (tasks < 2)
+        return error_set(err, STATUS_INVALID,
+                         "key `trainer.learner.balance`: balancing needs two tasks or more, found "
+                         "%zu: use `fixed`",
+                         tasks);
+    switch (settings->balance) {
+    case LEARNER_BALANCE_METABALANCE:
+        return check_metabalance(settings, tasks, target, err);
+    case LEARNER_BALANCE_CAGRAD:
+        if (!(settings->caution >= 0 && settings->caution < 1))
+            return invalid(err, "caution", "0 to less than 1");
+        return STATUS_OK;
+    case LEARNER_BALANCE_DWA:
+        if (!(settings->temperature > 0 && isfinite(settings->temperature)))
+            return invalid(err, "temperature", "a finite temperature above 0");
+        if (settings->balance_window < 1)
+            return invalid(err, "balance_window", "1 or more");
+        return STATUS_OK;
+    case LEARNER_BALANCE_UNCERTAINTY:
+    case LEARNER_BALANCE_FAMO:
+        if (!(settings->balance_rate >= 0 && isfinite(settings->balance_rate)))
+            return invalid(err, "balance_rate", "a finite rate of 0 or more");
+        if (!(settings->balance_decay >= 0 && settings->balance_decay <= 1))
+            return invalid(err, "balance_decay", "0 to 1");
+        return STATUS_OK;
+    default:
+        return STATUS_OK;
+    }
 }
 
 static enum status check_settings(const struct model_spec *spec,
@@ -106,15 +132,15 @@ static size_t dense_cut(const struct model *model, struct dense_piece *ret_piece
 
 static bool make_state(struct learner *learner) {
     const struct model *model = learner->model;
-    size_t blocks = model->tensor_count + model->spec.table_count, tasks = learner->tasks;
     size_t states = learner->settings.optimiser == LEARNER_ADAM ? 2 : 1;
     learner->state = memory_new(states * model->weight_elements, sizeof *learner->state);
     learner->steps = memory_new(model->tensor_count, sizeof *learner->steps);
-    learner->averages = memory_new(blocks * tasks, sizeof *learner->averages);
+    learner->balance_state =
+        memory_new(learner_balance_state_count(learner) + 1, sizeof *learner->balance_state);
     learner->domain_known = memory_new(model->domain_count, sizeof *learner->domain_known);
     learner->tensor_changed = memory_new(model->tensor_count, sizeof *learner->tensor_changed);
     learner->touched = memory_new(model->spec.table_count + 1, sizeof *learner->touched);
-    if (!learner->state || !learner->steps || !learner->averages || !learner->domain_known ||
+    if (!learner->state || !learner->steps || !learner->balance_state || !learner->domain_known ||
         !learner->tensor_changed || !learner->touched)
         return false;
     for (size_t t = 0; t < model->spec.table_count; t++)
@@ -257,14 +283,14 @@ void learner_free(struct learner *learner) {
              l++)
             memory_free(learner->list_slots[l]);
     }
-    void *blocks[] = {learner->state,        learner->steps,          learner->averages,
+    void *blocks[] = {learner->state,        learner->steps,          learner->balance_state,
                       learner->domain_known, learner->tensor_changed, learner->touched,
                       learner->lane,         learner->segments,       learner->lane_reports,
                       learner->domains,      learner->positions,      learner->slots,
                       learner->list_slots,   learner->list_capacity,  learner->gradients,
-                      learner->pieces,       learner->dense,          learner->rows,
-                      learner->factors,      learner->scales,         learner->table_status,
-                      learner->table_error,  learner->domain_labelled};
+                      learner->pieces,       learner->products,       learner->dense,
+                      learner->rows,         learner->factors,        learner->scales,
+                      learner->table_status, learner->table_error,    learner->domain_labelled};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
         memory_free(blocks[i]);
     model_free(learner->model);

@@ -11,7 +11,18 @@
 
 #include "model/model.h"
 
-enum learner_balance { LEARNER_BALANCE_FIXED, LEARNER_BALANCE_METABALANCE };
+enum learner_balance { // trainer/balance.h says what each does
+    LEARNER_BALANCE_FIXED,
+    LEARNER_BALANCE_METABALANCE,
+    LEARNER_BALANCE_PCGRAD,
+    LEARNER_BALANCE_CAGRAD,
+    LEARNER_BALANCE_MGDA,
+    LEARNER_BALANCE_IMTL_G,
+    LEARNER_BALANCE_UNCERTAINTY,
+    LEARNER_BALANCE_DWA,
+    LEARNER_BALANCE_FAMO,
+    LEARNER_BALANCES
+};
 enum learner_strategy { LEARNER_STRATEGY_A, LEARNER_STRATEGY_B, LEARNER_STRATEGY_C };
 enum learner_optimiser { LEARNER_ADAGRAD, LEARNER_ADAM };
 enum learner_row_optimiser {
@@ -36,7 +47,12 @@ struct learner_settings {
     const char *target_task; // MetaBalance; required there
     double relax;            // MetaBalance's r
     double beta;             // MetaBalance's beta
-    double balance_limit;    // ||G'_aux|| <= limit * m_target; infinite = off
+    double balance_limit;    // MetaBalance: ||G'_aux|| <= limit * m_target; infinite = off
+    double caution;          // CAGrad's c
+    double temperature;      // DWA's T
+    int64_t balance_window;  // DWA: labelled steps of a window
+    double balance_rate;     // uncertainty, FAMO: learning rate of their weights
+    double balance_decay;    // FAMO: weight decay of its weights
 };
 extern const struct option_table learner_options;
 
@@ -44,7 +60,8 @@ struct learner;
 
 // task_weights: factors of the losses, >= 0. target_task: index of settings->target_task (used
 // under MetaBalance only). Borrows nothing. STATUS_INVALID: the spec does not hold together, lanes
-// do not divide batch_rows, MetaBalance with one task or without a target, a value out of range.
+// do not divide batch_rows, balancing with one task, MetaBalance without a target, a value out of
+// range.
 CHECKED enum status learner_new(const struct model_spec *spec,
                                 const struct learner_settings *settings,
                                 const double *task_weights /* [tasks] */, size_t target_task,
@@ -56,13 +73,29 @@ struct model *learner_model(struct learner *learner);
 CHECKED enum status learner_predict(struct learner *learner, const struct minibatch *batch,
                                     float *logits, struct error *err);
 
+// Shared parameters in groups, for readers of a step's report.
+enum learner_group {
+    LEARNER_GROUP_ALL,
+    LEARNER_GROUP_TRUNK,      // experts and shared gates
+    LEARNER_GROUP_INPUTS,     // normalisation
+    LEARNER_GROUP_AUXILIARY,  // STAR's auxiliary network and the domains' embeddings
+    LEARNER_GROUP_EMBEDDINGS, // touched rows
+    LEARNER_GROUPS
+};
+extern const char *const learner_group_names[LEARNER_GROUPS];
+
+// Of the tasks' gradients on one group. Zeroes, and 1 for `applied`, where nothing was computed:
+// under fixed weights, and norms and cosines under methods that read losses only.
+struct learner_group_report {
+    double norm[MODEL_TASKS_MAX];
+    double cosine[MODEL_TASKS_MAX];  // to the target's (MetaBalance), or to the sum of the others'
+    double applied[MODEL_TASKS_MAX]; // coefficient of balancing, mean over blocks
+};
 struct learner_report {
     double loss[MODEL_TASKS_MAX];       // sum of weight x logloss / labelled rows, 0 without any
     uint64_t labelled[MODEL_TASKS_MAX]; // rows with a weight other than 0, skipped ones left out
-    double norm[MODEL_TASKS_MAX];       // MetaBalance: of the shared gradients, a task
-    double cosine[MODEL_TASKS_MAX];     // MetaBalance: to the target's
-    double applied[MODEL_TASKS_MAX];    // mean factor of balancing over blocks; 1 otherwise
-    uint64_t skipped_rows;              // rows dropped for a NaN or infinite label, weight or logit
+    struct learner_group_report groups[LEARNER_GROUPS];
+    uint64_t skipped_rows;    // rows dropped for a NaN or infinite label, weight or logit
     uint64_t skipped_updates; // tensors and table rows that kept still: their gradient overflowed
 };
 // One step on all rows of the batch (at most batch_rows; 0 rows change nothing): forward, a

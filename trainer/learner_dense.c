@@ -1,15 +1,10 @@
-// Dense tensors after the backward passes: norms, balancing, the combined gradient, the step.
+// Dense tensors after the backward passes: the combined gradient, the step.
 #include "trainer/learner_inside.h"
 
 #include <string.h>
 
 #include "model/vector.h"
 #include "trainer/optimise.h"
-
-static bool is_shared(const struct learner *learner, size_t tensor) {
-    const struct tensor_traits *traits = &learner->model->traits[tensor];
-    return traits->role == TENSOR_WEIGHT && traits->task == NETWORK_NONE;
-}
 
 bool learner_pass_present(const struct learner *learner, size_t tensor, size_t pass) {
     size_t domain = learner->model->traits[tensor].domain;
@@ -37,30 +32,6 @@ static bool tensor_present(const struct learner *learner, size_t tensor) {
         if (learner_pass_present(learner, tensor, pass))
             return true;
     return false;
-}
-
-// Squared norms of each pass's gradient of a shared tensor, and dots with the target's.
-void learner_dense_norm_work(void *self, size_t item, size_t worker) {
-    (void)worker;
-    struct learner *learner = self;
-    struct dense_piece *piece = &learner->dense[item];
-    size_t tensor = piece->tensor, columns = learner->model->tensors[tensor].columns;
-    size_t shared = learner->model->traits[tensor].shared_columns;
-    if (!is_shared(learner, tensor))
-        return;
-    bool target = learner_pass_present(learner, tensor, learner->target);
-    for (size_t pass = 0; pass < learner->passes; pass++) {
-        piece->norm[pass] = piece->dot[pass] = 0;
-        if (!learner_pass_present(learner, tensor, pass))
-            continue;
-        for (size_t r = piece->first; r < piece->first + piece->rows; r++) {
-            const real *row = learner_gradient(learner, pass, tensor) + r * columns;
-            piece->norm[pass] += vector_dot(row, row, shared);
-            if (target && pass != learner->target)
-                piece->dot[pass] += vector_dot(
-                    row, learner_gradient(learner, learner->target, tensor) + r * columns, shared);
-        }
-    }
 }
 
 VECTOR_CLONES
@@ -98,7 +69,7 @@ void learner_dense_combine_work(void *self, size_t item, size_t worker) {
     piece->combined = 0;
     if (!tensor_present(learner, tensor))
         return;
-    if (is_shared(learner, tensor) && learner->passes > 1)
+    if (learner_is_shared(learner, tensor) && learner->passes > 1)
         for (size_t r = piece->first; r < piece->first + piece->rows; r++)
             combine_row(learner, tensor, r);
     const real *sum = learner_gradient(learner, 0, tensor) + piece->first * columns;
@@ -142,81 +113,4 @@ void learner_dense_step_work(void *self, size_t item, size_t worker) {
     else
         optimise_adam(tensor->data + at, state, state + learner->model->weight_elements, gradient,
                       count, scale, rate, learner->steps[piece->tensor]);
-}
-
-struct totals {
-    double square[MODEL_TASKS_MAX], dot[MODEL_TASKS_MAX], applied[MODEL_TASKS_MAX];
-    size_t blocks[MODEL_TASKS_MAX];
-};
-
-static void balance_one(struct learner *learner, size_t block, const double *squares,
-                        const double *dots, const bool *present, struct totals *totals) {
-    const struct balance_rule rule = {
-        .strategy = learner->settings.strategy,
-        .relax = learner->settings.relax,
-        .beta = learner->settings.beta,
-        .limit = learner->settings.balance_limit,
-    };
-    double norms[MODEL_TASKS_MAX], *factors = learner->factors + block * learner->tasks;
-    bool usable[MODEL_TASKS_MAX];
-    for (size_t k = 0; k < learner->tasks; k++) {
-        norms[k] = sqrt(squares[k]);
-        // An overflowing gradient must not enter an average for good.
-        usable[k] = present[k] && squares[k] < LEARNER_SQUARE_MAX;
-    }
-    balance_block(&rule, learner->averages + block * learner->tasks, norms, usable, learner->tasks,
-                  learner->target, factors);
-    for (size_t k = 0; k < learner->tasks; k++) {
-        if (!usable[k])
-            continue;
-        totals->square[k] += squares[k];
-        totals->dot[k] += k == learner->target ? squares[k] : dots[k];
-        totals->applied[k] += factors[k];
-        totals->blocks[k]++;
-    }
-}
-
-static void balance_tensors(struct learner *learner, struct totals *totals) {
-    for (size_t i = 0; i < learner->dense_count;) {
-        size_t tensor = learner->dense[i].tensor;
-        double squares[MODEL_TASKS_MAX] = {0}, dots[MODEL_TASKS_MAX] = {0};
-        bool present[MODEL_TASKS_MAX], shared = is_shared(learner, tensor);
-        for (; i < learner->dense_count && learner->dense[i].tensor == tensor; i++)
-            for (size_t k = 0; shared && k < learner->tasks; k++) {
-                squares[k] += learner->dense[i].norm[k];
-                dots[k] += learner->dense[i].dot[k];
-            }
-        for (size_t k = 0; shared && k < learner->tasks; k++)
-            present[k] = learner_pass_present(learner, tensor, k);
-        if (shared)
-            balance_one(learner, tensor, squares, dots, present, totals);
-    }
-}
-
-static void balance_tables(struct learner *learner, struct totals *totals) {
-    for (size_t i = 0; i < learner->row_count;) {
-        size_t table = learner->rows[i].table;
-        double squares[MODEL_TASKS_MAX] = {0}, dots[MODEL_TASKS_MAX] = {0};
-        for (; i < learner->row_count && learner->rows[i].table == table; i++)
-            for (size_t k = 0; k < learner->tasks; k++) {
-                squares[k] += learner->rows[i].norm[k];
-                dots[k] += learner->rows[i].dot[k];
-            }
-        balance_one(learner, learner_table_block(learner, table), squares, dots, learner->active,
-                    totals);
-    }
-}
-
-void learner_balance(struct learner *learner) {
-    struct totals totals = {0};
-    balance_tensors(learner, &totals);
-    balance_tables(learner, &totals);
-    double target = totals.square[learner->target];
-    for (size_t k = 0; k < learner->tasks; k++) {
-        double both = sqrt(totals.square[k] * target);
-        learner->report->norm[k] = sqrt(totals.square[k]);
-        learner->report->cosine[k] = both > 0 ? totals.dot[k] / both : 0;
-        learner->report->applied[k] =
-            totals.blocks[k] ? totals.applied[k] / (double)totals.blocks[k] : 1;
-    }
 }

@@ -3,8 +3,9 @@
 //   learner.c          life, options' checks, prediction
 //   learner_options.c  the table of options
 //   learner_step.c     one step: phases of work over lanes, in order
-//   learner_dense.c    norms, balancing and updates of dense tensors
+//   learner_dense.c    sums and updates of dense tensors
 //   learner_rows.c     the same of rows
+//   learner_balance.c  products of tasks' gradients, what balancing makes of them
 //   learner_moments.c  moving moments of inputs
 //   learner_changes.c  what changed, slices, new domains
 //   learner_save.c     state to bytes and back
@@ -33,12 +34,10 @@ struct learner_worker {
 // Rows [first, first + rows) of a tensor: an item of the phases over dense weights.
 struct dense_piece {
     size_t tensor, first, rows;
-    double norm[MODEL_TASKS_MAX], dot[MODEL_TASKS_MAX]; // of a pass's gradient; with the target's
-    double combined;                                    // squared norm after balancing
+    double combined; // squared norm after balancing
 };
 struct row_piece {
     size_t table, first, count; // of touched rows
-    double norm[MODEL_TASKS_MAX], dot[MODEL_TASKS_MAX];
     uint64_t skipped;
 };
 // What a lane found.
@@ -58,9 +57,10 @@ struct learner {
     struct learner_worker *workers;
 
     // State that is saved.
-    real *state;                      // [1 or 2][weight_elements]: accumulators, or Adam's moments
-    uint64_t *steps;                  // [tensors] taken
-    struct balance_average *averages; // [blocks][tasks]; block = tensor, then table
+    real *state;           // [1 or 2][weight_elements]: accumulators, or Adam's moments
+    uint64_t *steps;       // [tensors] taken
+    double *balance_state; // [decisions][tasks][state_size]; a decision a block (tensor, then
+                           // table), or one in all
     double labelled_share[MODEL_TASKS_MAX];
     bool share_known[MODEL_TASKS_MAX];
     uint64_t step;           // steps taken
@@ -85,8 +85,10 @@ struct learner {
     size_t dense_count;
     struct row_piece *rows;
     size_t row_count, row_capacity;
-    double *factors; // [blocks][tasks] of gradients, by balancing
-    double *scales;  // [tensors] of the combined gradient: 0 = no step, less than 1 = clipped
+    double *factors;  // [blocks][tasks] of gradients, by balancing
+    double *products; // [pieces: dense, then rows][tasks][tasks] of tasks' gradients, i >= j
+    size_t products_capacity; // pieces
+    double *scales; // [tensors] of the combined gradient: 0 = no step, less than 1 = clipped
     enum status *table_status; // [tables]
     struct error *table_error; // [tables]
     bool *domain_labelled;     // [domains][tasks]
@@ -108,17 +110,31 @@ static inline real *learner_gradient(const struct learner *learner, size_t pass,
 static inline size_t learner_table_block(const struct learner *learner, size_t table) {
     return learner->model->tensor_count + table;
 }
+// A weight of the trunk and what else tasks share; never a tower's.
+static inline bool learner_is_shared(const struct learner *learner, size_t tensor) {
+    const struct tensor_traits *traits = &learner->model->traits[tensor];
+    return traits->role == TENSOR_WEIGHT && traits->task == NETWORK_NONE;
+}
 // Whether pass's gradient of a tensor's shared columns exists.
 bool learner_pass_present(const struct learner *learner, size_t tensor, size_t pass);
 
 // Phases; those named _work are items for lanes_run.
-void learner_dense_norm_work(void *self, size_t item, size_t worker);
 void learner_dense_combine_work(void *self, size_t item, size_t worker);
 void learner_dense_step_work(void *self, size_t item, size_t worker);
 void learner_rows_sum(struct learner *learner, struct row_piece *piece);
 void learner_rows_step(struct learner *learner, struct row_piece *piece, size_t worker);
-void learner_balance(struct learner *learner);
 void learner_dense_decide(struct learner *learner); // which tensors step, how far; marks changes
+
+// A lane's inputs, forward pass, losses and slopes of the logits, into its report.
+void learner_lane_forward(struct learner *learner, size_t item);
+// Sums the lanes' reports: mean losses of the labelled rows.
+void learner_losses_sum(const struct learner *learner, double *ret_losses, uint64_t *ret_labelled);
+
+size_t learner_balance_state_count(const struct learner *learner); // numbers
+CHECKED enum status learner_products_reserve(struct learner *learner, struct error *err);
+void learner_rows_products(struct learner *learner, size_t item);
+void learner_balance(struct learner *learner);    // factors of all blocks, and the report
+void learner_look_again(struct learner *learner); // the method's `after`, once all has stepped
 
 size_t learner_moment_items(const struct learner *learner);
 void learner_moments_move(struct learner *learner, size_t item);

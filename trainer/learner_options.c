@@ -7,7 +7,9 @@
 
 static const char *const optimisers[] = {"adagrad", "adam", NULL};
 static const char *const row_optimisers[] = {"row_adagrad", "adagrad", "adam", NULL};
-static const char *const balances[] = {"fixed", "metabalance", NULL};
+static const char *const balances[] = {"fixed",  "metabalance", "pcgrad", "cagrad", "mgda",
+                                       "imtl_g", "uncertainty", "dwa",    "famo",   NULL};
+_Static_assert(sizeof balances / sizeof balances[0] == LEARNER_BALANCES + 1, "a name a method");
 static const char *const strategies[] = {"a", "b", "c", NULL};
 
 static const struct option options[] = {
@@ -87,8 +89,11 @@ static const struct option options[] = {
      .offset = FIELD(balance),
      .default_text = "fixed",
      .choices = balances,
-     .help = "How tasks' gradients on shared weights combine: by the tasks' weights alone, or "
-             "scaled by MetaBalance (He et al., WWW 2022)."},
+     .help =
+         "How tasks' gradients on shared weights combine: by the tasks' weights alone (fixed), or "
+         "weighted anew at each step by their norms (metabalance), by their angles (pcgrad, "
+         "cagrad, mgda, imtl_g) or by their losses (uncertainty, dwa, famo). All but fixed take a "
+         "backward pass a task and need two tasks or more."},
     {.key = "strategy",
      .type = OPTION_CHOICE,
      .offset = FIELD(strategy),
@@ -122,6 +127,43 @@ static const struct option options[] = {
      .minimum = 0,
      .maximum = INFINITY,
      .help = "MetaBalance: bound on a scaled auxiliary norm, in the target's moving norm."},
+    {.key = "caution",
+     .type = OPTION_REAL,
+     .offset = FIELD(caution),
+     .default_text = "0.5",
+     .minimum = 0,
+     .maximum = 0.9999,
+     .help = "CAGrad's c: how far, in its own norm, the direction may leave the mean gradient for "
+             "the task that gains least."},
+    {.key = "temperature",
+     .type = OPTION_REAL,
+     .offset = FIELD(temperature),
+     .default_text = "2",
+     .minimum = 0.01,
+     .maximum = 1000,
+     .help = "DWA: the larger, the more evenly tasks are weighted."},
+    {.key = "balance_window",
+     .type = OPTION_INT,
+     .offset = FIELD(balance_window),
+     .default_text = "100",
+     .minimum = 1,
+     .maximum = 1000000000,
+     .help = "DWA: labelled minibatches of a task whose mean loss is compared with that of as many "
+             "before."},
+    {.key = "balance_rate",
+     .type = OPTION_REAL,
+     .offset = FIELD(balance_rate),
+     .default_text = "0.025",
+     .minimum = 0,
+     .maximum = 10,
+     .help = "Uncertainty and FAMO: learning rate of the tasks' weights."},
+    {.key = "balance_decay",
+     .type = OPTION_REAL,
+     .offset = FIELD(balance_decay),
+     .default_text = "0.001",
+     .minimum = 0,
+     .maximum = 1,
+     .help = "FAMO: weight decay of the tasks' weights."},
 };
 
 const struct option_table learner_options = {

@@ -1,4 +1,4 @@
-// Touched rows after the backward passes: sums, norms, the balanced step.
+// Touched rows after the backward passes: sums, the balanced step.
 #include "trainer/learner_inside.h"
 
 #include <string.h>
@@ -8,23 +8,8 @@
 
 void learner_rows_sum(struct learner *learner, struct row_piece *piece) {
     const struct touched *touched = &learner->touched[piece->table];
-    size_t dimension = learner->model->table_dimension[piece->table];
     touched_sum(touched, learner->model, &learner->act, learner->active_passes, piece->first,
                 piece->count);
-    if (learner->settings.balance != LEARNER_BALANCE_METABALANCE)
-        return;
-    size_t target = learner->target;
-    for (size_t pass = 0; pass < learner->passes; pass++) {
-        piece->norm[pass] = piece->dot[pass] = 0;
-        for (size_t u = piece->first;
-             learner->active_passes[pass] && u < piece->first + piece->count; u++) {
-            const real *sum = touched_gradient(touched, u, pass, dimension);
-            piece->norm[pass] += vector_dot(sum, sum, dimension);
-            if (learner->active_passes[target] && pass != target)
-                piece->dot[pass] +=
-                    vector_dot(sum, touched_gradient(touched, u, target, dimension), dimension);
-        }
-    }
 }
 
 VECTOR_CLONES

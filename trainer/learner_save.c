@@ -1,7 +1,7 @@
 // The learner's state as bytes, in one walk that both saves and loads:
 //
 //   magic, identity of shape and settings (threads aside)
-//   step, labelled shares, domains known, balancing averages, steps of tensors
+//   step, labelled shares, domains known, the balancer's state, steps of tensors
 //   tensors without default rows, state of the dense optimiser
 //   each table: rows, then id, values, state of the default row and of each row in order of
 //   insertion marks of changes: tensors; each table's slots in order of first touch checksum of all
@@ -54,27 +54,46 @@ static uint64_t identity_add(uint64_t identity, uint64_t number) {
     return hash_chain(identity, &number, sizeof number);
 }
 
+// Every option of a table by its key and value, but for what never changes a result.
+static uint64_t identity_options(uint64_t identity, const struct option_table *table,
+                                 const void *settings) {
+    for (size_t i = 0; i < table->count; i++) {
+        const struct option *option = &table->options[i];
+        const unsigned char *at = (const unsigned char *)settings + option->offset;
+        const struct option_ints *ints = (const void *)at;
+        if (strcmp(option->key, "threads") == 0)
+            continue;
+        identity = hash_chain(identity, option->key, strlen(option->key));
+        switch (option->type) {
+        case OPTION_INT:
+            identity = hash_chain(identity, at, sizeof(int64_t));
+            break;
+        case OPTION_REAL:
+            identity = hash_chain(identity, at, sizeof(double));
+            break;
+        case OPTION_CHOICE:
+            identity = hash_chain(identity, at, sizeof(int));
+            break;
+        case OPTION_BOOL:
+            identity = hash_chain(identity, at, sizeof(bool));
+            break;
+        case OPTION_INTS:
+            identity = hash_chain(identity, ints->items, ints->count * sizeof *ints->items);
+            break;
+        default: // the target task's name: the learner goes by its index
+            break;
+        }
+    }
+    return identity;
+}
+
 // Changes whenever saved state of one learner means nothing to another.
 static uint64_t identity_of(const struct learner *learner) {
     const struct model *model = learner->model;
-    const struct model_settings *shape = &model->spec.settings;
-    const struct learner_settings *settings = &learner->settings;
-    const double reals[] = {shape->unknown_share,
-                            shape->embedding_init,
-                            settings->learning_rate,
-                            settings->accumulator_init,
-                            settings->row_learning_rate,
-                            settings->wide_learning_rate,
-                            settings->gradient_clip,
-                            settings->relax,
-                            settings->beta,
-                            settings->balance_limit};
-    const int64_t numbers[] = {
-        shape->sharing,       shape->experts,     shape->domains,           shape->seed,
-        settings->batch_rows, settings->lanes,    settings->optimiser,      settings->row_optimiser,
-        settings->balance,    settings->strategy, (int64_t)learner->target, (int64_t)sizeof(real)};
-    uint64_t identity = hash_chain(0, reals, sizeof reals);
-    identity = hash_chain(identity, numbers, sizeof numbers);
+    uint64_t identity = identity_options(0, &model_options, &model->spec.settings);
+    identity = identity_options(identity, &learner_options, &learner->settings);
+    identity = identity_add(identity, learner->target);
+    identity = identity_add(identity, sizeof(real));
     identity =
         hash_chain(identity, learner->task_weights, learner->tasks * sizeof *learner->task_weights);
     for (size_t t = 0; t < model->tensor_count; t++) {
@@ -103,12 +122,12 @@ static void pass_bools(struct walk *walk, bool *flags, size_t count) {
 
 static void pass_dense(struct walk *walk, struct learner *learner) {
     const struct model *model = learner->model;
-    size_t blocks = model->tensor_count + model->spec.table_count;
     learner->step = pass_number(walk, learner->step);
     pass(walk, learner->labelled_share, learner->tasks * sizeof *learner->labelled_share);
     pass_bools(walk, learner->share_known, learner->tasks);
     pass_bools(walk, learner->domain_known, model->domain_count);
-    pass(walk, learner->averages, blocks * learner->tasks * sizeof *learner->averages);
+    pass(walk, learner->balance_state,
+         learner_balance_state_count(learner) * sizeof *learner->balance_state);
     pass(walk, learner->steps, model->tensor_count * sizeof *learner->steps);
     for (size_t t = 0; t < model->tensor_count; t++) {
         const struct model_tensor *tensor = &model->tensors[t];

@@ -3,8 +3,8 @@
 //   1  order of each lane's rows by domain; slots of all ids
 //   2  the rows touched, table by table; unseen ids get theirs
 //   3  lanes: inputs, forward, losses, backward passes
-//   4  gradients: of weights piece by piece, of rows by their occurrences; with MetaBalance, norms
-//   5  MetaBalance: norms of dense blocks, then factors
+//   4  gradients: of weights piece by piece, of rows by their occurrences
+//   5  balancing: scalar products of the tasks' gradients, then coefficients
 //   6  balanced sums of dense gradients; rows step
 //   7  dense weights step; moments move
 #include "trainer/learner_inside.h"
@@ -171,9 +171,7 @@ static void losses_take(struct learner *learner, const struct lane *lane,
     }
 }
 
-static void lane_work(void *self, size_t item, size_t worker) {
-    (void)worker;
-    struct learner *learner = self;
+void learner_lane_forward(struct learner *learner, size_t item) {
     const struct lane *lane = &learner->lane[item];
     struct resolved resolved = {
         .slots = learner->slots,
@@ -183,6 +181,13 @@ static void lane_work(void *self, size_t item, size_t worker) {
     inputs_gather(learner->model, learner->batch, &resolved, &learner->act, lane);
     network_forward(learner->model, &learner->act, lane);
     losses_take(learner, lane, &learner->lane_reports[item]);
+}
+
+static void lane_work(void *self, size_t item, size_t worker) {
+    (void)worker;
+    struct learner *learner = self;
+    const struct lane *lane = &learner->lane[item];
+    learner_lane_forward(learner, item);
     for (size_t pass = 0; pass < learner->passes; pass++)
         if (learner->active_passes[pass])
             network_backward(learner->model, &learner->act, lane, pass, learner->summed ? 0 : pass,
@@ -204,6 +209,7 @@ static void gradient_work(void *self, size_t item, size_t worker) {
     size_t dense = learner->piece_count * learner->passes;
     if (item >= dense) {
         learner_rows_sum(learner, &learner->rows[item - dense]);
+        learner_rows_products(learner, item - dense);
         return;
     }
     const struct piece *piece = &learner->pieces[item / learner->passes];
@@ -293,22 +299,30 @@ static enum status collect(struct learner *learner, struct error *err) {
             *err = learner->table_error[t];
             return learner->table_status[t];
         }
-    return rows_cut(learner, err);
+    status = rows_cut(learner, err);
+    return status == STATUS_OK ? learner_products_reserve(learner, err) : status;
+}
+
+void learner_losses_sum(const struct learner *learner, double *ret_losses, uint64_t *ret_labelled) {
+    for (size_t k = 0; k < learner->tasks; k++) {
+        ret_losses[k] = 0;
+        ret_labelled[k] = 0;
+        for (size_t i = 0; i < learner->lane_count; i++) {
+            ret_losses[k] += learner->lane_reports[i].loss[k];
+            ret_labelled[k] += learner->lane_reports[i].labelled[k];
+        }
+        ret_losses[k] /= ret_labelled[k] ? (double)ret_labelled[k] : 1;
+    }
 }
 
 static void report_take(struct learner *learner) {
     struct learner_report *report = learner->report;
-    for (size_t i = 0; i < learner->lane_count; i++) {
+    learner_losses_sum(learner, report->loss, report->labelled);
+    for (size_t i = 0; i < learner->lane_count; i++)
         report->skipped_rows += learner->lane_reports[i].skipped;
-        for (size_t k = 0; k < learner->tasks; k++) {
-            report->loss[k] += learner->lane_reports[i].loss[k];
-            report->labelled[k] += learner->lane_reports[i].labelled[k];
-        }
-    }
-    for (size_t k = 0; k < learner->tasks; k++) {
-        report->loss[k] /= report->labelled[k] ? (double)report->labelled[k] : 1;
-        report->applied[k] = 1;
-    }
+    for (size_t group = 0; group < LEARNER_GROUPS; group++)
+        for (size_t k = 0; k < learner->tasks; k++)
+            report->groups[group].applied[k] = 1;
 }
 
 // Which moments moved: those of all rows, and of the domains that had rows.
@@ -331,10 +345,7 @@ static void learn(struct learner *learner) {
     report_take(learner);
     lanes_run(lanes, learner->piece_count * learner->passes + learner->row_count, gradient_work,
               learner);
-    if (learner->settings.balance == LEARNER_BALANCE_METABALANCE) {
-        lanes_run(lanes, learner->dense_count, learner_dense_norm_work, learner);
-        learner_balance(learner);
-    }
+    learner_balance(learner);
     lanes_run(lanes, learner->dense_count + learner->row_count, combine_work, learner);
     for (size_t i = 0; i < learner->row_count; i++)
         learner->report->skipped_updates += learner->rows[i].skipped;
@@ -342,6 +353,7 @@ static void learn(struct learner *learner) {
     lanes_run(lanes, learner->dense_count + learner_moment_items(learner), step_work, learner);
     moments_mark(learner);
     network_unsettle(learner->model);
+    learner_look_again(learner);
     learner->step++;
 }
 

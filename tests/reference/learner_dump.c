@@ -27,6 +27,9 @@ struct named_case {
     .wide_learning_rate = .02, .gradient_clip = INFINITY, .relax = .7, .beta = .9,                 \
     .balance_limit = 10
 #define METABALANCE(which) .balance = LEARNER_BALANCE_METABALANCE, .strategy = which
+#define BALANCE(which)                                                                             \
+    .balance = which, .caution = .5, .temperature = 2, .balance_window = 4, .balance_rate = .025,  \
+    .balance_decay = .001
 #define EMBEDDING .embedding_init = .1, .seed = 5
 #define STAR                                                                                       \
     .domains = MODEL_DOMAINS_STAR, .domains_max = 3, .star_towers = true, .auxiliary = true,       \
@@ -74,6 +77,42 @@ static const struct named_case cases[] = {
     {"mmoe_metabalance_c_adam",
      {.sharing = MODEL_MMOE, .experts = 3, TWO_LAYERS, EMBEDDING, .wide = true},
      {ADAM, METABALANCE(LEARNER_STRATEGY_C)}},
+    {"mmoe_pcgrad",
+     {.sharing = MODEL_MMOE, .experts = 3, ONE_LAYER, EMBEDDING, .wide = true},
+     {ADAGRAD, BALANCE(LEARNER_BALANCE_PCGRAD)}},
+    {"star_normed_pcgrad_adam",
+     {.sharing = MODEL_OMOE,
+      .experts = 2,
+      TWO_LAYERS,
+      EMBEDDING,
+      STAR,
+      .star_trunk = true,
+      .norm = MODEL_NORM_MOVING},
+     {ADAM, BALANCE(LEARNER_BALANCE_PCGRAD)}},
+    {"mmoe_cagrad",
+     {.sharing = MODEL_MMOE, .experts = 3, ONE_LAYER, EMBEDDING, .wide = true},
+     {ADAGRAD, BALANCE(LEARNER_BALANCE_CAGRAD)}},
+    {"shared_bottom_mgda",
+     {.sharing = MODEL_SHARED_BOTTOM, TWO_LAYERS, EMBEDDING},
+     {ADAGRAD, BALANCE(LEARNER_BALANCE_MGDA)}},
+    {"mmoe_imtl_g_adam",
+     {.sharing = MODEL_MMOE, .experts = 3, TWO_LAYERS, EMBEDDING, .wide = true},
+     {ADAM, BALANCE(LEARNER_BALANCE_IMTL_G)}},
+    {"mmoe_uncertainty",
+     {.sharing = MODEL_MMOE, .experts = 2, ONE_LAYER, EMBEDDING, .wide = true},
+     {ADAGRAD, BALANCE(LEARNER_BALANCE_UNCERTAINTY)}},
+    {"mmoe_dwa",
+     {.sharing = MODEL_MMOE, .experts = 2, ONE_LAYER, EMBEDDING, .wide = true},
+     {ADAGRAD, BALANCE(LEARNER_BALANCE_DWA)}},
+    {"star_normed_famo",
+     {.sharing = MODEL_MMOE,
+      .experts = 2,
+      ONE_LAYER,
+      EMBEDDING,
+      STAR,
+      .star_trunk = true,
+      .norm = MODEL_NORM_MOVING},
+     {ADAGRAD, BALANCE(LEARNER_BALANCE_FAMO)}},
     {"star", {.sharing = MODEL_SHARED_BOTTOM, ONE_LAYER, EMBEDDING, STAR}, {ADAGRAD}},
     {"star_trunk_normed_adam",
      {.sharing = MODEL_MMOE,

@@ -17,6 +17,7 @@ import sys
 import numpy as np
 
 import autodiff as ad
+import balancers
 import network
 
 TOLERANCE = 1e-8
@@ -107,6 +108,8 @@ class Learner:
         self.noise = [{int(i): np.array(v[0]) for i, v in table.items()} for table in case["noise"]]
         self.share = {}
         self.dense, self.sparse, self.balance = {}, {}, {}
+        method = balancers.METHODS.get(self.settings["balance"])
+        self.method, self.steps, self.directions = method and method(self.settings), 0, {}
         self.known = {0}
 
     def dimension(self, t):
@@ -169,6 +172,9 @@ class Learner:
         for k in active:
             loss = ad.cross_entropy(forward.logits[:, k], batch["labels"][k], batch["weights"][k])
             slopes[k] = [self.settings["task_weights"][k] * s for s in ad.slopes(loss, wanted)]
+        losses = self.losses(forward, batch, active)
+        if self.method:
+            self.directions = self.direct(names, slopes, losses)
         updates = self.dense_updates(names, slopes, active, batch)
         row_updates = [self.row_updates(t, forward, {k: s[len(names) + t] for k, s in slopes.items()},
                                         active) for t in range(2)]
@@ -177,9 +183,44 @@ class Learner:
         self.tensors.update(moments)
         for t, update in enumerate(row_updates):
             self.rows[t].update(update)
+        if hasattr(self.method, "after"):
+            self.tensors.update({f"default.{t}": self.rows[t][0][None, :] for t in range(2)})
+            again = network.Forward(self.shape, self.tensors, self.rows, batch)
+            self.method.after(losses, self.losses(again, batch, active))
+        self.steps += 1
+
+    def losses(self, forward, batch, active):
+        """Mean loss of a task's labelled rows, times its weight."""
+        return {k: self.settings["task_weights"][k] / (batch["weights"][k] != 0).sum() *
+                float(ad.cross_entropy(forward.logits[:, k], batch["labels"][k],
+                                       batch["weights"][k]).value) for k in active}
+
+    def direct(self, names, slopes, losses):
+        """One balanced direction over all shared parameters, cut into blocks. Dense parts count as they
+        are stepped with, rows divided by the size of a minibatch."""
+        rows = self.settings["batch_rows"]
+        shared = [(i, name) for i, name in enumerate(names) if self.task_of(name) is None]
+        vectors = {}
+        for k, parts in slopes.items():
+            scale = 1 / (rows * max(self.share[k], SHARE_FLOOR))
+            vectors[k] = [scale * parts[i][:, :self.own_columns(name)] for i, name in shared]
+            vectors[k] += [parts[len(names) + t][:, :self.dimension(t)] / rows for t in range(2)]
+        if not vectors:
+            return {}
+        flat = {k: np.concatenate([part.ravel() for part in parts]) for k, parts in vectors.items()}
+        direction, found = self.method.direction(flat, losses, self.steps), {}
+        blocks = [name for _, name in shared] + ["table.0", "table.1"]
+        for block, like in zip(blocks, next(iter(vectors.values()))):
+            found[block] = direction[:like.size].reshape(like.shape)
+            direction = direction[like.size:]
+            if block.startswith("table."):
+                found[block] = found[block] * rows
+        return found
 
     def combine(self, block, parts, active):
         """Sums tasks' gradients of a shared block, balanced."""
+        if self.method:
+            return self.directions[block]
         if self.settings["balance"] == "metabalance" and parts:
             rule = self.balance.setdefault(block, MetaBalance(self.settings, self.tasks))
             factors = rule.factors({k: math.sqrt((parts[k] ** 2).sum()) for k in parts})

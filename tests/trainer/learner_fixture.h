@@ -78,6 +78,11 @@ static inline struct learner_settings fixture_settings(void) {
         .relax = 0.7,
         .beta = 0.9,
         .balance_limit = INFINITY,
+        .caution = 0.5,
+        .temperature = 2,
+        .balance_window = 3,
+        .balance_rate = 0.025,
+        .balance_decay = 0.001,
     };
 }
 

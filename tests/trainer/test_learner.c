@@ -45,6 +45,10 @@ static void each_settings(void (*check)(const struct model_spec *spec,
     struct model_spec spec = fixture_spec_whole();
     struct learner_settings settings = fixture_settings();
     check(&spec, &settings);
+    for (int balance = LEARNER_BALANCE_PCGRAD; balance < LEARNER_BALANCES; balance++) {
+        settings.balance = balance;
+        check(&spec, &settings);
+    }
     settings.balance = LEARNER_BALANCE_METABALANCE;
     settings.gradient_clip = 0.1;
     check(&spec, &settings);
@@ -243,11 +247,11 @@ static void a_row_with_a_bad_label_is_skipped_and_leaves_no_trace(void **state) 
     learner_free(other);
 }
 
-static void a_poisoned_embedding_row_stays_alone(void **state) {
-    (void)state;
+static void check_poisoned_row(int balance) {
     struct error err;
     struct model_spec spec = fixture_spec();
     struct learner_settings settings = fixture_settings();
+    settings.balance = balance;
     struct learner *learner = fixture_learner(&spec, &settings);
     fixture_learn(learner, 1, 2, 1);
     const float poison[7] = {INFINITY, NAN, 1, 1, 1, 1, 1};
@@ -266,6 +270,45 @@ static void a_poisoned_embedding_row_stays_alone(void **state) {
             assert_true(isfinite(values[c]));
     }
     learner_free(learner);
+}
+
+static void a_poisoned_embedding_row_stays_alone(void **state) {
+    (void)state;
+    for (int balance = 0; balance < LEARNER_BALANCES; balance++)
+        check_poisoned_row(balance);
+}
+
+// Gradients so large that their squares overflow: no method may make a number of them.
+static void an_overflowing_gradient_reaches_no_weight_and_no_decision(void **state) {
+    (void)state;
+    for (int balance = 0; balance < LEARNER_BALANCES; balance++) {
+        struct error err;
+        struct learner_report report;
+        struct model_spec spec = fixture_spec();
+        struct learner_settings settings = fixture_settings();
+        settings.balance = balance;
+        struct learner *learner = fixture_learner(&spec, &settings);
+        struct minibatch batch;
+        assert_int_equal(minibatch_init(&batch, &spec, FIXTURE_ROWS, &err), STATUS_OK);
+        for (uint64_t step = 0; step < 4; step++) {
+            fixture_batch(&batch, &spec, step, 1);
+            if (step == 1)
+                batch.weights[FIXTURE_ROWS] = 1e30f; // of the second task
+            assert_int_equal(learner_step(learner, &batch, &report, &err), STATUS_OK);
+            assert_true(step != 1 || report.skipped_updates > 0);
+        }
+        struct model *model = learner_model(learner);
+        for (size_t t = 0; t < model_tensor_count(model); t++) {
+            const struct model_tensor *tensor = model_tensor_at(model, t);
+            for (size_t i = 0; i < tensor->rows * tensor->columns; i++)
+                assert_true(isfinite(tensor->data[i]));
+        }
+        for (size_t k = 0; k < FIXTURE_TASKS; k++)
+            assert_true(isfinite(report.groups[LEARNER_GROUP_ALL].applied[k]) &&
+                        isfinite(report.groups[LEARNER_GROUP_ALL].norm[k]));
+        minibatch_deinit(&batch, &spec);
+        learner_free(learner);
+    }
 }
 
 static bool names_domain(const char *name, const char *domain) {
@@ -403,7 +446,22 @@ static void settings_that_cannot_work_are_refused_by_name(void **state) {
     settings.target_task = "like";
     refused(&spec, &settings, 3, "target_task");
     spec.task_count = 1;
-    refused(&spec, &settings, 0, "two tasks");
+    for (int balance = LEARNER_BALANCE_METABALANCE; balance < LEARNER_BALANCES; balance++) {
+        settings.balance = balance;
+        refused(&spec, &settings, 0, "two tasks");
+    }
+    spec = fixture_spec();
+    settings = fixture_settings();
+    settings.balance = LEARNER_BALANCE_CAGRAD;
+    settings.caution = 1;
+    refused(&spec, &settings, 0, "caution");
+    settings.balance = LEARNER_BALANCE_DWA;
+    settings.temperature = 0;
+    refused(&spec, &settings, 0, "temperature");
+    settings.balance = LEARNER_BALANCE_FAMO;
+    settings.balance_rate = NAN;
+    refused(&spec, &settings, 0, "balance_rate");
+    settings = fixture_settings();
     spec = fixture_spec();
     spec.categorical_count = 4;
     refused(&spec, &settings, 0, "tags");
@@ -463,6 +521,7 @@ int main(void) {
         cmocka_unit_test(an_id_without_a_row_reads_the_default_row),
         cmocka_unit_test(a_row_with_a_bad_label_is_skipped_and_leaves_no_trace),
         cmocka_unit_test(a_poisoned_embedding_row_stays_alone),
+        cmocka_unit_test(an_overflowing_gradient_reaches_no_weight_and_no_decision),
         cmocka_unit_test(a_batch_of_one_domain_leaves_the_others_alone),
         cmocka_unit_test(a_new_domain_starts_from_unknown),
         cmocka_unit_test(changed_rows_and_slices_tell_all_there_is),
