@@ -32,8 +32,11 @@ static enum status items_verify(const struct checkpoint_reader *reader, struct e
         char path[FOLDER_PATH_MAX];
         uint64_t length = 0, checksum = 0;
         enum status status = folder_path(path, reader->path, item->name, err);
-        if (status == STATUS_OK)
-            status = folder_checksum(path, item->section, &length, &checksum, err);
+        checksum = item->checksum;
+        if (status == STATUS_OK && item->kind == MANIFEST_BLOCKS)
+            status = folder_length(path, &length, err);
+        else if (status == STATUS_OK)
+            status = folder_checksum(path, item->kind == MANIFEST_SECTION, &length, &checksum, err);
         if (status == STATUS_NOT_FOUND)
             return error_set(err, STATUS_CORRUPT, "`%s` is missing", path);
         if (status != STATUS_OK)
@@ -93,8 +96,8 @@ enum status checkpoint_list(const char *directory, struct arena *arena, uint64_t
 }
 
 // Keeps the evidence, but out of the way: it is pruned with the generations of its age.
-static enum status set_aside(const char *directory, uint64_t generation, const char *stage,
-                             const struct error *reason, struct error *err) {
+enum status checkpoint_set_aside(const char *directory, uint64_t generation, const char *stage,
+                                 const struct error *reason, struct error *err) {
     char path[FOLDER_PATH_MAX], name[64], aside[FOLDER_PATH_MAX];
     logger_line(LOGGER_WARN, stage, "checkpoint-corrupt",
                 "generation=%" PRIu64 " reason=\"%s\" action=\"using the one before\"", generation,
@@ -125,7 +128,7 @@ enum status checkpoint_reader_newest(const char *directory, const char *stage,
         status = checkpoint_reader_open(directory, generation, ret_reader, &reason);
         found = status == STATUS_OK;
         if (status == STATUS_CORRUPT)
-            status = set_aside(directory, generation, stage, &reason, err);
+            status = checkpoint_set_aside(directory, generation, stage, &reason, err);
         else if (status != STATUS_OK)
             status = error_set(err, status, "%s", reason.message);
     }
@@ -170,7 +173,7 @@ enum status checkpoint_open_section(struct checkpoint_reader *reader, const char
     char path[FOLDER_PATH_MAX];
     for (size_t i = 0; i < reader->manifest.count; i++) {
         const struct manifest_item *item = &reader->manifest.items[i];
-        if (!item->section || strcmp(item->name, name) != 0)
+        if (item->kind != MANIFEST_SECTION || strcmp(item->name, name) != 0)
             continue;
         disk_close(reader->section);
         reader->section = NULL;
@@ -185,6 +188,25 @@ enum status checkpoint_open_section(struct checkpoint_reader *reader, const char
         *ret_source = (struct source){.read = section_read, .self = reader};
         *ret_length = item->length;
         return STATUS_OK;
+    }
+    return error_set(err, STATUS_NOT_FOUND, "checkpoint `%s` has no section `%s`", reader->path,
+                     name);
+}
+
+enum status checkpoint_open_blocks(struct checkpoint_reader *reader, const char *name,
+                                   struct disk_file **ret_file, uint64_t *ret_length,
+                                   struct error *err) {
+    char path[FOLDER_PATH_MAX];
+    for (size_t i = 0; i < reader->manifest.count; i++) {
+        const struct manifest_item *item = &reader->manifest.items[i];
+        if (item->kind != MANIFEST_BLOCKS || strcmp(item->name, name) != 0)
+            continue;
+        enum status status = folder_path(path, reader->path, name, err);
+        if (status == STATUS_OK)
+            status = disk_open(path, DISK_READ, ret_file, err);
+        if (status == STATUS_OK)
+            *ret_length = item->length;
+        return status;
     }
     return error_set(err, STATUS_NOT_FOUND, "checkpoint `%s` has no section `%s`", reader->path,
                      name);

@@ -88,22 +88,40 @@ enum status folder_checksum(const char *path, bool whole, uint64_t *ret_length,
     return status;
 }
 
+enum status folder_length(const char *path, uint64_t *ret_length, struct error *err) {
+    struct disk_file *file = NULL;
+    enum status status = disk_open(path, DISK_READ, &file, err);
+    if (status == STATUS_OK)
+        status = disk_size(file, ret_length, err);
+    disk_close(file);
+    return status;
+}
+
 static enum status malformed(struct error *err, const char *path) {
     return error_set(err, STATUS_CORRUPT, "the manifest of `%s` is damaged", path);
+}
+
+// The format's version, of which 1 and 2 are read: 1 had no blocks. 0 = not a manifest's beginning.
+static int manifest_version(const struct buffer *text) {
+    size_t length = sizeof(FOLDER_MAGIC) - 1; // up to the digit
+    if (text->length < length + 2 || memcmp(text->data, FOLDER_MAGIC, length) != 0 ||
+        !isdigit(text->data[length]) || text->data[length + 1] != '\n')
+        return 0;
+    return text->data[length] - '0';
 }
 
 // The text up to its last line, whose checksum must be that of all before it.
 static bool manifest_whole(struct buffer *text) {
     char last[sizeof("end 0123456789abcdef\n")];
     size_t tail = sizeof(last) - 1;
-    if (text->length < tail + sizeof(FOLDER_MAGIC) - 1)
+    if (text->length < tail || manifest_version(text) == 0)
         return false;
     size_t body = text->length - tail;
     snprintf(last, sizeof(last), "end %016" PRIx64 "\n", hash_bytes(text->data, body, 0));
     if (memcmp(text->data + body, last, tail) != 0)
         return false;
     text->data[body] = '\0';
-    return memcmp(text->data, FOLDER_MAGIC, sizeof(FOLDER_MAGIC) - 1) == 0;
+    return true;
 }
 
 static bool line_parse(const char *line, struct arena *arena, struct manifest *manifest) {
@@ -114,9 +132,13 @@ static bool line_parse(const char *line, struct arena *arena, struct manifest *m
     if (sscanf(line, "%15s %511s %" SCNu64 " %16" SCNx64, kind, name, &item->length,
                &item->checksum) != 4)
         return false;
-    item->section = strcmp(kind, "section") == 0;
-    if (!item->section && strcmp(kind, "file") != 0)
+    static const char *const kinds[] = {"section", "blocks", "file"};
+    size_t at = 0;
+    while (at < MANIFEST_KINDS && strcmp(kind, kinds[at]) != 0)
+        at++;
+    if (at == MANIFEST_KINDS)
         return false;
+    item->kind = (enum manifest_kind)at;
     item->name = arena_copy_string(arena, name, strlen(name));
     manifest->count++;
     return item->name != NULL;
@@ -156,22 +178,16 @@ enum status manifest_read(const char *path, struct arena *arena, struct manifest
         status = error_set(err, STATUS_CORRUPT, "`%s` has no manifest", path);
     if (status == STATUS_OK && !manifest_whole(&text))
         status = malformed(err, path);
+    if (status == STATUS_OK && manifest_version(&text) > FOLDER_VERSION)
+        status = error_set(err, STATUS_UNSUPPORTED,
+                           "`%s` was written by a newer version of freshet (format %d, this one "
+                           "reads up to %d)",
+                           path, manifest_version(&text), FOLDER_VERSION);
     if (status == STATUS_OK)
-        status = manifest_parse(path, (char *)text.data + sizeof(FOLDER_MAGIC) - 1, arena,
+        status = manifest_parse(path, (char *)text.data + sizeof(FOLDER_MAGIC) + 1, arena,
                                 &manifest, err);
     buffer_deinit(&text);
     if (status == STATUS_OK)
         *ret_manifest = manifest;
-    return status;
-}
-
-enum status folder_place(const char *path, int64_t *ret_place, struct error *err) {
-    struct arena arena;
-    struct manifest manifest;
-    arena_init(&arena, 4096);
-    enum status status = manifest_read(path, &arena, &manifest, err);
-    arena_deinit(&arena);
-    if (status == STATUS_OK)
-        *ret_place = manifest.place;
     return status;
 }

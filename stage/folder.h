@@ -9,7 +9,8 @@
 #define FOLDER_NAME_MAX 512
 #define FOLDER_BLOCK ((size_t)65536)
 #define FOLDER_WHOLE_MAX ((uint64_t)1 << 20) // larger files are checked by their ends alone
-#define FOLDER_MAGIC "freshet-checkpoint 1\n"
+#define FOLDER_MAGIC "freshet-checkpoint "   // then the version's digit and a line's end
+#define FOLDER_VERSION 2
 
 // Writes "A/B" into path; STATUS_INVALID when that is too long.
 CHECKED enum status folder_path(char *path, const char *parent, const char *name,
@@ -24,11 +25,11 @@ CHECKED enum status folder_names(const char *directory, struct arena *arena, cha
 // ends.
 CHECKED enum status folder_checksum(const char *path, bool whole, uint64_t *ret_length,
                                     uint64_t *ret_checksum, struct error *err);
-// The journal's place that the manifest names; verifies the manifest alone.
-CHECKED enum status folder_place(const char *path, int64_t *ret_place, struct error *err);
+CHECKED enum status folder_length(const char *path, uint64_t *ret_length, struct error *err);
 
+enum manifest_kind { MANIFEST_SECTION, MANIFEST_BLOCKS, MANIFEST_FILE, MANIFEST_KINDS };
 struct manifest_item {
-    bool section; // or a file of the stage's
+    enum manifest_kind kind;
     char *name;
     uint64_t length, checksum;
 };
@@ -40,5 +41,12 @@ struct manifest {
 // Reads and parses PATH/manifest; texts and items come from the arena. STATUS_CORRUPT.
 CHECKED enum status manifest_read(const char *path, struct arena *arena,
                                   struct manifest *ret_manifest, struct error *err);
+// Do two generations share a section? Those of one stage do when their first blocks are one file.
+bool manifest_shares(const struct manifest *a, const struct manifest *b);
+
+// Removes generations older than the newest `kept` that are whole, but for the newest that shares
+// nothing with them, and what was set aside before those. *ret_oldest_place: of the oldest left.
+CHECKED enum status folder_prune(const char *directory, size_t kept, int64_t *ret_oldest_place,
+                                 struct error *err);
 
 #endif

@@ -7,6 +7,7 @@
 //   state.c     the runner's own part of a checkpoint
 //   recover.c   writer, checkpoint, journal, refolding
 //   report.c    metrics and log lines
+//   saving.c    a checkpoint on its way to the disk while steps go on
 //   runner.c    the loop: poll, step, commit, checkpoint
 //
 // One thread owns a runner and everything below.
@@ -86,7 +87,7 @@ struct report {
     struct metric **records; // [input_count]
     struct metric **lag;     // [input_count]
     struct metric *steps, *commits, *checkpoints, *refolded, *recoveries, *lag_seconds, *unbalanced;
-    struct metric_histogram *commit_seconds, *checkpoint_seconds;
+    struct metric_histogram *commit_seconds, *checkpoint_seconds, *checkpoint_pause;
     int64_t *offsets;  // [input_count]: for the group's offsets
     int64_t gauges_us; // when the gauges were set
     int64_t line_us;   // when the last status line was written
@@ -119,8 +120,12 @@ struct runner {
     size_t journal_count, journal_capacity;
     struct arena scratch; // of one journal record
     int64_t commit_us, checkpoint_us;
-    int64_t checkpoint_place; // of the journal, where the newest checkpoint stands; -1 = none
-    const atomic_bool *stop;  // while runner_run is under way
+    int64_t
+        checkpoint_place; // of the journal, where the newest durable checkpoint stands; -1 = none
+    struct checkpoint_writer *saving; // under way, or NULL
+    bool saving_cut_done;             // all of its bytes have been handed over
+    int64_t saving_place, saving_us;  // where and when it was cut
+    const atomic_bool *stop;          // while runner_run is under way
     struct runner_status status;
     struct report report;
 };
@@ -188,6 +193,14 @@ CHECKED enum status recover(struct runner *runner, struct error *err);
 // read since; STATUS_CHANGED when it is not what was folded.
 CHECKED enum status verify_ranges(struct runner *runner, struct error *err);
 CHECKED enum status verify_identities(struct runner *runner, struct error *err);
+
+// saving.c
+// Begins a checkpoint when one is due, or brings the one under way a little further.
+CHECKED enum status saving_turn(struct runner *runner, struct error *err);
+// A durable checkpoint of the state as it is now, commits included.
+CHECKED enum status saving_whole(struct runner *runner, struct error *err);
+bool saving_hurries(const struct runner *runner); // there are bytes to hand over: do not wait long
+void saving_drop(struct runner *runner);          // whatever is under way is not to be
 
 // runner.c
 // Encodes a journal record for the next commit, with the outputs of the step and the clock.

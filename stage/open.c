@@ -98,6 +98,7 @@ enum status runner_open(const struct runner_setup *setup, struct runner **ret_ru
 void runner_close(struct runner *runner) {
     if (!runner)
         return;
+    saving_drop(runner);
     log_reader_close(runner->reader);
     log_writer_close(runner->writer);
     step_set_deinit(&runner->set);

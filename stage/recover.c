@@ -303,33 +303,55 @@ static enum status stage_reset(struct runner *runner, bool fresh, struct error *
     return runner->setup.operations->reset(runner->setup.state, err);
 }
 
-// The newest valid checkpoint, or the state as new. *ret_place: where the journal's tail begins.
-static enum status past_load(struct runner *runner, bool fresh, int64_t *ret_place, bool *ret_past,
-                             struct error *err) {
-    struct checkpoint_reader *reader = NULL;
-    enum status status =
-        checkpoint_reader_newest(runner->setup.directory, stage_name(runner), &reader, err);
-    runner->checkpoint_place = -1;
-    if (status == STATUS_NOT_FOUND) {
-        *ret_place = 0;
-        *ret_past = false;
-        return stage_reset(runner, fresh, err);
-    }
-    if (status == STATUS_OK)
-        status = state_load(runner, reader, err);
+static enum status checkpoint_load(struct runner *runner, struct checkpoint_reader *reader,
+                                   struct error *err) {
+    enum status status = state_load(runner, reader, err);
     if (status == STATUS_OK)
         status = runner->setup.operations->load(runner->setup.state, reader, err);
-    if (status == STATUS_OK) {
-        *ret_place = checkpoint_reader_place(reader);
-        *ret_past = true;
-        runner->checkpoint_place = *ret_place;
-        logger_line(LOGGER_INFO, stage_name(runner), "checkpoint-loaded",
-                    "task=\"%s\" generation=%llu journal_place=%lld", runner->setup.task,
-                    (unsigned long long)checkpoint_reader_generation(reader),
-                    (long long)*ret_place);
+    if (status != STATUS_OK)
+        return status;
+    runner->checkpoint_place = checkpoint_reader_place(reader);
+    logger_line(LOGGER_INFO, stage_name(runner), "checkpoint-loaded",
+                "task=\"%s\" generation=%llu journal_place=%lld", runner->setup.task,
+                (unsigned long long)checkpoint_reader_generation(reader),
+                (long long)runner->checkpoint_place);
+    return STATUS_OK;
+}
+
+// The newest valid checkpoint, or the state as new. *ret_place: where the journal's tail begins. A
+// generation may also show its damage only while it is loaded.
+static enum status past_load(struct runner *runner, bool fresh, int64_t *ret_place, bool *ret_past,
+                             struct error *err) {
+    enum status status = STATUS_CORRUPT;
+    runner->checkpoint_place = -1;
+    while (status == STATUS_CORRUPT) {
+        struct checkpoint_reader *reader = NULL;
+        struct error reason;
+        status =
+            checkpoint_reader_newest(runner->setup.directory, stage_name(runner), &reader, err);
+        if (status == STATUS_NOT_FOUND) {
+            *ret_place = 0;
+            *ret_past = false;
+            return stage_reset(runner, fresh, err);
+        }
+        if (status != STATUS_OK)
+            return status;
+        fresh = false;
+        status = checkpoint_load(runner, reader, &reason);
+        uint64_t generation = checkpoint_reader_generation(reader);
+        checkpoint_reader_close(reader);
+        if (status == STATUS_CORRUPT) {
+            enum status aside = checkpoint_set_aside(runner->setup.directory, generation,
+                                                     stage_name(runner), &reason, err);
+            if (aside != STATUS_OK)
+                return aside;
+        } else if (status != STATUS_OK) {
+            return error_set(err, status, "%s", reason.message);
+        }
     }
-    checkpoint_reader_close(reader);
-    return status;
+    *ret_place = runner->checkpoint_place;
+    *ret_past = true;
+    return STATUS_OK;
 }
 
 static enum status nothing_each(void *self, int64_t place, const void *bytes, size_t length,
@@ -384,6 +406,7 @@ static enum status positions_ask(struct runner *runner, bool fresh, struct error
 }
 
 static void recover_begin(struct runner *runner) {
+    saving_drop(runner);
     log_reader_close(runner->reader);
     runner->reader = NULL;
     log_writer_close(runner->writer);

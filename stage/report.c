@@ -67,7 +67,11 @@ static void report_register(struct runner *runner) {
     report->commit_seconds =
         histogram(runner, "commit_seconds", "Time that a commit takes, in seconds.");
     report->checkpoint_seconds =
-        histogram(runner, "checkpoint_seconds", "Time that a checkpoint takes, in seconds.");
+        histogram(runner, "checkpoint_seconds",
+                  "Time from a checkpoint's cut until it is durable, in seconds.");
+    report->checkpoint_pause =
+        histogram(runner, "checkpoint_pause_seconds",
+                  "Time that a turn of the loop spends on a checkpoint, in seconds.");
 }
 
 enum status report_init(struct runner *runner, struct error *err) {

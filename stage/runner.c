@@ -1,4 +1,4 @@
-// The loop: poll, step, commit, checkpoint; and the life of a runner around it.
+// The loop: poll, step, commit, checkpoint.
 #include "stage/machine.h"
 
 #include "base/logger.h"
@@ -92,51 +92,6 @@ enum status runner_commit_now(struct runner *runner, struct error *err) {
     metric_count(runner->report.commits, 1);
     if (runner->report.commit_seconds)
         metric_observe(runner->report.commit_seconds, (double)(runner->commit_us - begin_us) / 1e6);
-    return STATUS_OK;
-}
-
-static enum status checkpoint_write(struct runner *runner, struct error *err) {
-    int64_t place = log_writer_journal_place(runner->writer);
-    int64_t oldest = 0;
-    struct checkpoint_writer *writer = NULL;
-    enum status status = checkpoint_writer_open(runner->setup.directory, &writer, err);
-    if (status == STATUS_OK)
-        status = state_save(runner, writer, err);
-    if (status == STATUS_OK)
-        status = runner->setup.operations->save(runner->setup.state, writer, err);
-    if (status == STATUS_OK)
-        status = checkpoint_writer_commit(
-            writer, place, (size_t)runner->setup.settings.checkpoints_kept, &oldest, err);
-    if (status == STATUS_OK)
-        status = log_writer_journal_trim(runner->writer, oldest, err);
-    if (status == STATUS_OK) {
-        runner->checkpoint_place = place;
-        logger_line(LOGGER_DEBUG, stage_name(runner), "checkpoint",
-                    "task=\"%s\" generation=%llu journal_place=%lld", runner->setup.task,
-                    (unsigned long long)checkpoint_writer_generation(writer), (long long)place);
-    }
-    checkpoint_writer_close(writer);
-    return status;
-}
-
-static enum status checkpoint_now(struct runner *runner, struct error *err) {
-    enum status status = runner_commit_now(runner, err);
-    if (status == STATUS_OK)
-        status = accounts_check(runner, err);
-    if (status != STATUS_OK)
-        return status;
-    int64_t begin_us = now_us(runner);
-    runner->checkpoint_us = begin_us;
-    if (runner->positioned || runner->checkpoint_place == log_writer_journal_place(runner->writer))
-        return STATUS_OK;
-    status = checkpoint_write(runner, err);
-    if (status != STATUS_OK)
-        return status;
-    runner->status.checkpoints++;
-    metric_count(runner->report.checkpoints, 1);
-    if (runner->report.checkpoint_seconds)
-        metric_observe(runner->report.checkpoint_seconds,
-                       (double)(now_us(runner) - begin_us) / 1e6);
     return STATUS_OK;
 }
 
@@ -244,7 +199,7 @@ static int64_t wait_ms(struct runner *runner, int64_t timeout_ms) {
     const struct runner_settings *settings = &runner->setup.settings;
     if (merge_ready(runner))
         return 0;
-    int64_t wait = timeout_ms;
+    int64_t wait = saving_hurries(runner) ? lesser(timeout_ms, 1) : timeout_ms;
     if (commit_pending(runner))
         wait = lesser(wait,
                       settings->commit_interval_ms - (now_us(runner) - runner->commit_us) / 1000);
@@ -281,19 +236,12 @@ static bool commit_due(const struct runner *runner) {
            runner->outputs.pending_bytes + runner->journal.length >= PENDING_BYTES_MAX;
 }
 
-static bool checkpoint_due(const struct runner *runner) {
-    const struct stage_operations *operations = runner->setup.operations;
-    return now_us(runner) - runner->checkpoint_us >=
-               runner->setup.settings.checkpoint_interval_ms * 1000 ||
-           (operations->wants_checkpoint && operations->wants_checkpoint(runner->setup.state));
-}
-
 static enum status step_commit(struct runner *runner, struct error *err) {
     enum status status = STATUS_OK;
     if (commit_pending(runner) && commit_due(runner))
         status = runner_commit_now(runner, err);
-    if (status == STATUS_OK && checkpoint_due(runner))
-        status = checkpoint_now(runner, err);
+    if (status == STATUS_OK)
+        status = saving_turn(runner, err);
     return status;
 }
 
@@ -369,7 +317,7 @@ enum status runner_commit(struct runner *runner, struct error *err) {
 enum status runner_checkpoint(struct runner *runner, struct error *err) {
     enum status status = runner_ready(runner, err);
     if (status == STATUS_OK)
-        status = spoil(runner, checkpoint_now(runner, err));
+        status = spoil(runner, saving_whole(runner, err));
     return name_task(runner, status, err);
 }
 

@@ -85,11 +85,12 @@ void runner_close(struct runner *runner); // no commit, no checkpoint: as a cras
 
 struct runner_status {
     uint64_t steps, commits, checkpoints, records;
-    uint64_t refolded_steps; // by the last recovery
-    uint64_t recoveries;     // after the one of runner_open
-    uint64_t queued_records; // read, not yet folded
-    int64_t lag_records;     // over all inputs; -1 = not known now
-    int64_t lag_ms;          // clock minus watermark, or -1
+    uint64_t refolded_steps;     // by the last recovery
+    int64_t checkpoint_pause_us; // longest time that a turn of the loop spent on a checkpoint
+    uint64_t recoveries;         // after the one of runner_open
+    uint64_t queued_records;     // read, not yet folded
+    int64_t lag_records;         // over all inputs; -1 = not known now
+    int64_t lag_ms;              // clock minus watermark, or -1
     bool finished;
 };
 void runner_status(struct runner *runner, struct runner_status *ret_status); // owner thread only

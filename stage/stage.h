@@ -86,7 +86,13 @@ struct stage_operations {
     // Asked after a commit: a checkpoint is wanted before it is due, because state in memory nears
     // its bound and a checkpoint makes room. No result may depend on whether it is taken.
     bool (*wants_checkpoint)(void *state);
+    // Takes a cut of the state: sections as it is now. What is large may follow by save_more, which
+    // is called between steps until *ret_done, a few milliseconds of work at most each time; it
+    // gives what the state was at the cut, whatever has been folded since. A cut that is followed
+    // by load or reset has been given up.
     enum status (*save)(void *state, struct checkpoint_writer *writer, struct error *err);
+    enum status (*save_more)(void *state, struct checkpoint_writer *writer, bool *ret_done,
+                             struct error *err); // NULL: save gives all
     // Replaces the whole state, whatever it was.
     enum status (*load)(void *state, struct checkpoint_reader *reader, struct error *err);
     // A short hash of the state that two equal states share (may be costly); for verification.
