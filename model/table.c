@@ -209,3 +209,43 @@ bool table_remove(struct table *table, uint64_t id) {
         holes_close(table);
     return true;
 }
+
+enum status table_restore(struct table *table, uint32_t slots, struct error *err) {
+    enum status status = STATUS_OK;
+    size_t capacity = table->index_capacity;
+    table_reset(table);
+    while (3 * (size_t)slots > 2 * capacity)
+        capacity *= 2;
+    if (capacity > table->index_capacity) {
+        struct table_entry *index = memory_new(capacity, sizeof *index);
+        if (!index)
+            return error_no_memory(err, capacity * sizeof *index, "a table's index");
+        memory_free(table->index);
+        table->index = index;
+        table->index_capacity = capacity;
+    }
+    while (status == STATUS_OK && table->block_count * TABLE_BLOCK_ROWS < slots)
+        status = block_add(table, err);
+    if (status == STATUS_OK)
+        table->slots = slots;
+    return status;
+}
+
+enum status table_restored(struct table *table, struct error *err) {
+    size_t mask = table->index_capacity - 1;
+    for (uint32_t slot = 1; slot < table->slots; slot++) {
+        if (slot + PREFETCH_AHEAD < table->slots)
+            __builtin_prefetch(
+                &table->index[(size_t)hash_mix(table_id(table, slot + PREFETCH_AHEAD)) & mask], 1);
+        uint64_t id = table_id(table, slot);
+        if (id == 0) {
+            table->holes++;
+            continue;
+        }
+        struct table_entry *entry = index_find(table, id);
+        if (entry->slot != 0)
+            return error_set(err, STATUS_CORRUPT, "could not load a table: a row's id comes twice");
+        *entry = (struct table_entry){id, slot};
+    }
+    return STATUS_OK;
+}

@@ -52,6 +52,12 @@ CHECKED enum status table_insert(struct table *table, uint64_t id, uint32_t *ret
 // False when it has none. Slots of other rows may change.
 bool table_remove(struct table *table, uint64_t id);
 
+// Makes room for rows that come by slot, as saved (table_record_put of table_cut.h): all rows but
+// the default go, slots [1, slots) become holes. STATUS_EXHAUSTED.
+CHECKED enum status table_restore(struct table *table, uint32_t slots, struct error *err);
+// Then builds the index over them. STATUS_CORRUPT when an id comes twice.
+CHECKED enum status table_restored(struct table *table, struct error *err);
+
 size_t table_rows(const struct table *table); // without the default row
 static inline uint64_t table_id(const struct table *table, uint32_t slot) {
     return table->blocks[slot / TABLE_BLOCK_ROWS].ids[slot % TABLE_BLOCK_ROWS];

@@ -140,11 +140,16 @@ static bool make_state(struct learner *learner) {
     learner->domain_known = memory_new(model->domain_count, sizeof *learner->domain_known);
     learner->tensor_changed = memory_new(model->tensor_count, sizeof *learner->tensor_changed);
     learner->touched = memory_new(model->spec.table_count + 1, sizeof *learner->touched);
+    learner->cuts = memory_new(model->spec.table_count + 1, sizeof *learner->cuts);
     if (!learner->state || !learner->steps || !learner->balance_state || !learner->domain_known ||
-        !learner->tensor_changed || !learner->touched)
+        !learner->tensor_changed || !learner->touched || !learner->cuts)
         return false;
-    for (size_t t = 0; t < model->spec.table_count; t++)
+    for (size_t t = 0; t < model->spec.table_count; t++) {
         learner->touched[t].table = t;
+        table_cut_init(&learner->cuts[t]);
+        if (table_cut_reserve(&learner->cuts[t], &model->tables[t], NULL) != STATUS_OK)
+            return false;
+    }
     learner->domain_known[MINIBATCH_DOMAIN_UNKNOWN] = true;
     if (learner->settings.optimiser == LEARNER_ADAGRAD)
         for (size_t i = 0; i < model->weight_elements; i++)
@@ -279,6 +284,8 @@ void learner_free(struct learner *learner) {
         activations_deinit(&learner->act, learner->model);
         for (size_t t = 0; learner->touched && t < spec->table_count; t++)
             touched_deinit(&learner->touched[t]);
+        for (size_t t = 0; learner->cuts && t < spec->table_count; t++)
+            table_cut_deinit(&learner->cuts[t]);
         for (size_t l = 0; learner->list_slots && l < spec->field_count - spec->categorical_count;
              l++)
             memory_free(learner->list_slots[l]);
@@ -290,7 +297,8 @@ void learner_free(struct learner *learner) {
                       learner->list_slots,   learner->list_capacity,  learner->gradients,
                       learner->pieces,       learner->products,       learner->dense,
                       learner->rows,         learner->factors,        learner->scales,
-                      learner->table_status, learner->table_error,    learner->domain_labelled};
+                      learner->table_status, learner->table_error,    learner->domain_labelled,
+                      learner->cuts};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
         memory_free(blocks[i]);
     model_free(learner->model);

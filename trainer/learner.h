@@ -9,6 +9,7 @@
 #ifndef FRESHET_TRAINER_LEARNER_H
 #define FRESHET_TRAINER_LEARNER_H
 
+#include "base/disk.h"
 #include "model/model.h"
 
 enum learner_balance { // trainer/balance.h says what each does
@@ -133,6 +134,26 @@ CHECKED enum status learner_save(const struct learner *learner, const struct sin
                                  struct error *err);
 CHECKED enum status learner_load(struct learner *learner, const struct source *source,
                                  struct error *err); // STATUS_CORRUPT, STATUS_CHANGED (other spec)
+// The same in parts, so that learning goes on while it is copied. learner_cut takes a cut: what is
+// small goes into the sink at once; the rows, all of them (`whole`) or those that changed since the
+// last cut, follow by learner_cut_copy, as they were at the cut, whatever has been learnt since.
+// Until all are copied no further cut is taken.
+CHECKED enum status learner_cut(struct learner *learner, bool whole, const struct sink *sink,
+                                struct error *err);
+size_t learner_cut_bytes(const struct learner *learner);  // that the rows of a cut now would take
+bool learner_cut_complete(const struct learner *learner); // a cut now would be whole in any case
+// Appends blocks of about rows_max rows in all, numbered with the cut's `number`; *ret_done: no
+// more are left. Each block carries its own checksum.
+CHECKED enum status learner_cut_copy(struct learner *learner, uint64_t number, size_t rows_max,
+                                     struct buffer *into, bool *ret_done, struct error *err);
+// Loads: the sink's bytes; then the blocks of a whole cut and of all cuts that followed, in order
+// of their numbers, in one or several files; then the end, after which rows count as unchanged.
+// Workers read and place blocks side by side. STATUS_CORRUPT, STATUS_CHANGED.
+CHECKED enum status learner_restore(struct learner *learner, const struct source *source,
+                                    struct error *err);
+CHECKED enum status learner_restore_blocks(struct learner *learner, struct disk_file *file,
+                                           uint64_t length, struct error *err);
+CHECKED enum status learner_restore_end(struct learner *learner, struct error *err);
 // After a failed load the learner is good for nothing but learner_free or another load.
 uint64_t learner_fingerprint(const struct learner *learner); // of all saved state but change marks
 

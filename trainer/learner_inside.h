@@ -9,9 +9,11 @@
 //   learner_moments.c  moving moments of inputs
 //   learner_changes.c  what changed, slices, new domains
 //   learner_save.c     state to bytes and back
+//   learner_cut.c      a cut of the state, copied while learning goes on; and its loading
 #ifndef FRESHET_TRAINER_LEARNER_INSIDE_H
 #define FRESHET_TRAINER_LEARNER_INSIDE_H
 
+#include "model/table_cut.h"
 #include "trainer/balance.h"
 #include "trainer/lanes.h"
 #include "trainer/learner.h"
@@ -67,6 +69,7 @@ struct learner {
     bool *domain_known;      // [domains] has parameters of its own
     bool *tensor_changed;    // [tensors]
     struct touched *touched; // [tables]
+    struct table_cut *cuts;  // [tables] marks of rows changed since the last cut; its copying
 
     // Memory of a step.
     struct activations act;
@@ -135,6 +138,12 @@ CHECKED enum status learner_products_reserve(struct learner *learner, struct err
 void learner_rows_products(struct learner *learner, size_t item);
 void learner_balance(struct learner *learner);    // factors of all blocks, and the report
 void learner_look_again(struct learner *learner); // the method's `after`, once all has stepped
+
+// learner_save.c: all of a cut but its rows; the tables' slots are in learner->cuts.
+CHECKED enum status learner_head_save(const struct learner *learner, const struct sink *sink,
+                                      struct error *err);
+CHECKED enum status learner_head_load(struct learner *learner, const struct source *source,
+                                      struct error *err);
 
 size_t learner_moment_items(const struct learner *learner);
 void learner_moments_move(struct learner *learner, size_t item);

@@ -1,4 +1,4 @@
-// The learner's state as bytes, in one walk that both saves and loads:
+// The learner's state as bytes, in one walk that both saves and loads. The whole of it:
 //
 //   magic, identity of shape and settings (threads aside)
 //   step, labelled shares, domains known, the balancer's state, steps of tensors
@@ -6,6 +6,11 @@
 //   each table: rows, then id, values, state of the default row and of each row in order of
 //   insertion marks of changes: tensors; each table's slots in order of first touch checksum of all
 //   before
+//
+// And the head of a cut (learner_cut.c), whose rows follow in blocks:
+//
+//   another magic, identity; then as above up to the optimiser's state
+//   each table: slots; marks of changes, as slots; checksum of all before
 //
 // Numbers are as in memory, little-endian; equal states give equal bytes, because rows are written
 // in the order of insertion, and a loaded table has no holes.
@@ -17,7 +22,8 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the saved form is little-endian");
 
-static const uint64_t magic = 0x31306e7261656c66; // "flearn01"
+static const uint64_t magic = 0x31306e7261656c66;      // "flearn01"
+static const uint64_t head_magic = 0x3130646165686c66; // "flhead01"
 
 // One direction of the walk. Exactly one of sink and source is set, or neither: then only the
 // checksum is taken.
@@ -198,15 +204,26 @@ static void pass_changes(struct walk *walk, struct learner *learner, size_t t) {
     }
 }
 
-static void walk_state(struct walk *walk, struct learner *learner, bool with_changes) {
-    if (pass_number(walk, magic) != magic)
+static void pass_checksum(struct walk *walk) {
+    uint64_t checksum = walk->checksum;
+    if (pass_number(walk, checksum) != checksum)
+        fail(walk, STATUS_CORRUPT, "the checksum does not agree");
+}
+
+static void pass_beginning(struct walk *walk, struct learner *learner, uint64_t begins) {
+    if (pass_number(walk, begins) != begins)
         fail(walk, STATUS_CORRUPT, "these are not a learner's bytes");
     uint64_t identity = identity_of(learner);
     if (pass_number(walk, identity) != identity)
         fail(walk, STATUS_CHANGED, "it was saved with another model or other settings");
+    if (walk->status == STATUS_OK)
+        pass_dense(walk, learner);
+}
+
+static void walk_state(struct walk *walk, struct learner *learner, bool with_changes) {
+    pass_beginning(walk, learner, magic);
     if (walk->status != STATUS_OK)
         return;
-    pass_dense(walk, learner);
     for (size_t t = 0; t < learner->model->spec.table_count; t++)
         pass_rows(walk, learner, t);
     if (!with_changes)
@@ -214,9 +231,43 @@ static void walk_state(struct walk *walk, struct learner *learner, bool with_cha
     pass_bools(walk, learner->tensor_changed, learner->model->tensor_count);
     for (size_t t = 0; t < learner->model->spec.table_count; t++)
         pass_changes(walk, learner, t);
-    uint64_t checksum = walk->checksum;
-    if (pass_number(walk, checksum) != checksum)
-        fail(walk, STATUS_CORRUPT, "the checksum does not agree");
+    pass_checksum(walk);
+}
+
+// Slots keep their numbers in a cut, so marks are slots. They may name rows of blocks that are yet
+// to come: the slots' number alone is known.
+static void pass_marks(struct walk *walk, struct learner *learner, size_t t) {
+    struct touched *touched = &learner->touched[t];
+    uint32_t slots = learner->cuts[t].slots;
+    uint64_t count = pass_number(walk, touched->change_count);
+    if (!walk->source) {
+        pass(walk, touched->changes, touched->change_count * sizeof *touched->changes);
+        return;
+    }
+    touched_changes_clear(touched);
+    if (count > slots)
+        fail(walk, STATUS_CORRUPT, "more rows changed than there are");
+    if (walk->status == STATUS_OK)
+        walk->status = touched_reserve(touched, slots, walk->err);
+    if (walk->status != STATUS_OK)
+        return;
+    pass(walk, touched->changes, (size_t)count * sizeof *touched->changes);
+    for (size_t i = 0; i < count && walk->status == STATUS_OK; i++) {
+        if (touched->changes[i] >= slots)
+            fail(walk, STATUS_CORRUPT, "a changed row does not exist");
+        else
+            touched_change(touched, touched->changes[i]); // into the place that it stands at
+    }
+}
+
+static void walk_head(struct walk *walk, struct learner *learner) {
+    pass_beginning(walk, learner, head_magic);
+    for (size_t t = 0; t < learner->model->spec.table_count; t++)
+        pass(walk, &learner->cuts[t].slots, sizeof learner->cuts[t].slots);
+    pass_bools(walk, learner->tensor_changed, learner->model->tensor_count);
+    for (size_t t = 0; t < learner->model->spec.table_count; t++)
+        pass_marks(walk, learner, t);
+    pass_checksum(walk);
 }
 
 // The walk writes into the learner when it loads, never otherwise.
@@ -226,6 +277,20 @@ static struct learner *unconst(const struct learner *learner) {
         struct learner *to;
     } both = {.from = learner};
     return both.to;
+}
+
+enum status learner_head_save(const struct learner *learner, const struct sink *sink,
+                              struct error *err) {
+    struct walk walk = {.sink = sink, .err = err};
+    walk_head(&walk, unconst(learner));
+    return walk.status;
+}
+
+enum status learner_head_load(struct learner *learner, const struct source *source,
+                              struct error *err) {
+    struct walk walk = {.source = source, .err = err};
+    walk_head(&walk, learner);
+    return walk.status;
 }
 
 enum status learner_save(const struct learner *learner, const struct sink *sink,
@@ -238,6 +303,11 @@ enum status learner_save(const struct learner *learner, const struct sink *sink,
 enum status learner_load(struct learner *learner, const struct source *source, struct error *err) {
     struct walk walk = {.source = source, .err = err};
     walk_state(&walk, learner, true);
+    for (size_t t = 0; t < learner->model->spec.table_count; t++) {
+        table_cut_reset(&learner->cuts[t], true);
+        if (walk.status == STATUS_OK)
+            walk.status = table_cut_reserve(&learner->cuts[t], &learner->model->tables[t], err);
+    }
     if (walk.status == STATUS_OK)
         network_unsettle(learner->model);
     return walk.status;

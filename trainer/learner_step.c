@@ -119,8 +119,16 @@ static void collect_work(void *self, size_t item, size_t worker) {
         .list_slots = learner->list_slots,
         .positions = learner->positions,
     };
-    learner->table_status[item] = touched_collect(&learner->touched[item], learner->model, &source,
-                                                  learner->passes, &learner->table_error[item]);
+    struct touched *touched = &learner->touched[item];
+    struct table_cut *cut = &learner->cuts[item];
+    const struct table *table = &learner->model->tables[item];
+    struct error *err = &learner->table_error[item];
+    enum status status = touched_collect(touched, learner->model, &source, learner->passes, err);
+    if (status == STATUS_OK)
+        status = table_cut_reserve(cut, table, err);
+    for (size_t u = 0; status == STATUS_OK && u < touched->count; u++)
+        table_cut_change(cut, table, touched->slots[u]);
+    learner->table_status[item] = status;
 }
 
 // -log p of the label under p = 1 / (1 + e^-z), without overflow.

@@ -1,5 +1,5 @@
-// The trainer's state in a checkpoint: section "trainer" (all but the learner) and section
-// "learner".
+// The trainer's state in a checkpoint: section "trainer" (all but the learner), and the learner's
+// (chain.h). Former versions wrote the learner whole, into one section "learner", which is read.
 #include "base/hash.h"
 #include "stage/checkpoint.h"
 #include "trainer/rows.h"
@@ -55,11 +55,14 @@ enum status save_write(struct trainer *trainer, struct checkpoint_writer *writer
     if (status == STATUS_OK)
         status = sink_put(&sink, saved.data, saved.length, err);
     if (status == STATUS_OK)
-        status = checkpoint_section(writer, "learner", &sink, err);
-    if (status == STATUS_OK)
-        status = learner_save(trainer->learner, &sink, err);
+        status = chain_save(&trainer->chain, trainer->learner, writer, err);
     buffer_deinit(&saved);
     return status;
+}
+
+enum status save_more(struct trainer *trainer, struct checkpoint_writer *writer, bool *ret_done,
+                      struct error *err) {
+    return chain_copy(&trainer->chain, trainer->learner, writer, ret_done, err);
 }
 
 static enum status queue_load(struct trainer *trainer, struct wire *in, struct error *err) {
@@ -126,6 +129,15 @@ static enum status state_load(struct trainer *trainer, struct wire *in, struct e
     return status;
 }
 
+static enum status learner_read(struct trainer *trainer, struct checkpoint_reader *reader,
+                                struct error *err) {
+    struct source source;
+    uint64_t length;
+    if (checkpoint_open_section(reader, "learner", &source, &length, NULL) == STATUS_OK)
+        return learner_load(trainer->learner, &source, err);
+    return chain_load(&trainer->chain, trainer->learner, reader, err);
+}
+
 enum status save_read(struct trainer *trainer, struct checkpoint_reader *reader,
                       struct error *err) {
     struct source source;
@@ -142,10 +154,6 @@ enum status save_read(struct trainer *trainer, struct checkpoint_reader *reader,
         struct wire in = wire_over(saved.data, (size_t)length);
         status = state_load(trainer, &in, err);
     }
-    if (status == STATUS_OK)
-        status = checkpoint_open_section(reader, "learner", &source, &length, err);
-    if (status == STATUS_OK)
-        status = learner_load(trainer->learner, &source, err);
     buffer_deinit(&saved);
-    return status;
+    return status == STATUS_OK ? learner_read(trainer, reader, err) : status;
 }

@@ -5,6 +5,7 @@
 #define FRESHET_TRAINER_STATE_H
 
 #include "record/example.h"
+#include "trainer/chain.h"
 #include "trainer/pending.h"
 #include "trainer/trainer.h"
 
@@ -83,6 +84,7 @@ struct trainer {
     struct minibatch batch;
     struct evaluate *evaluate;
     struct learner *learner;
+    struct chain chain; // files of its rows in the newest checkpoint
     // Not state: derived, for people
     struct learner_report last_report;
     struct error last_drop;
@@ -107,6 +109,8 @@ enum status gauges_committing(void *state, struct error *err);
 void save_state(const struct trainer *trainer, struct buffer *into); // all but the learner
 CHECKED enum status save_write(struct trainer *trainer, struct checkpoint_writer *writer,
                                struct error *err);
+CHECKED enum status save_more(struct trainer *trainer, struct checkpoint_writer *writer,
+                              bool *ret_done, struct error *err);
 CHECKED enum status save_read(struct trainer *trainer, struct checkpoint_reader *reader,
                               struct error *err);
 

@@ -50,6 +50,7 @@ enum status trainer_begin(struct trainer *trainer, struct error *err) {
         .windows = (size_t)settings->measure_windows,
     };
     trainer->lineage = trainer->setup.lineage;
+    trainer->chain.count = 0;
     trainer->counts = (struct trainer_counts){0};
     trainer->watermark_ms = STAGE_TIME_NONE;
     trainer->accepted_ms = STAGE_TIME_NONE;
@@ -294,6 +295,11 @@ static enum status trainer_save(void *state, struct checkpoint_writer *writer, s
     return save_write(state, writer, err);
 }
 
+static enum status trainer_save_more(void *state, struct checkpoint_writer *writer, bool *ret_done,
+                                     struct error *err) {
+    return save_more(state, writer, ret_done, err);
+}
+
 static enum status trainer_load(void *state, struct checkpoint_reader *reader, struct error *err) {
     struct trainer *trainer = state;
     trainer_end(trainer);
@@ -326,6 +332,7 @@ const struct stage_operations trainer_operations = {
     .finish = trainer_finish,
     .committing = gauges_committing,
     .save = trainer_save,
+    .save_more = trainer_save_more,
     .load = trainer_load,
     .fingerprint = trainer_fingerprint,
     .accounts = trainer_accounts,
