@@ -51,10 +51,11 @@ static void daemon_health(void *self, struct monitor_health *ret_health) {
             snprintf(ret_health->reason, sizeof ret_health->reason, "%s has failed", task->name);
             return;
         }
-        if (phase == TASK_WAITING || phase == TASK_RECOVERING) {
+        bool waiting = phase == TASK_WAITING || (phase == TASK_LIVE && !atomic_load(&task->live));
+        if (waiting || phase == TASK_RECOVERING) {
             ret_health->ready = false;
             snprintf(ret_health->reason, sizeof ret_health->reason, "%s is %s", task->name,
-                     phase == TASK_WAITING ? "waiting for servers" : "recovering");
+                     waiting ? "waiting for servers" : "recovering");
         }
     }
 }

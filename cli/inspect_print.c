@@ -74,6 +74,17 @@ static json_t *hexadecimal(uint64_t value) {
     return json_string(text);
 }
 
+// Any bytes, two digits each.
+static json_t *hexadecimal_bytes(const unsigned char *bytes, size_t length) {
+    struct buffer text;
+    buffer_init(&text);
+    for (size_t i = 0; i < length; i++)
+        buffer_append_text(&text, "%02x", bytes[i]);
+    json_t *json = text.failed ? NULL : json_stringn((const char *)text.data, text.length);
+    buffer_deinit(&text);
+    return json ? json : json_string("");
+}
+
 // UTF-8 as it is, anything else as its length.
 static json_t *bytes_json(const void *bytes, size_t length) {
     json_t *text = bytes ? json_stringn(bytes, length) : json_null();
@@ -189,7 +200,9 @@ static void letter_json(const struct log_record *record, json_t *line) {
     set(line, "topic", bytes_json(letter.topic, letter.topic_length));
     set(line, "of_partition", json_integer(letter.partition));
     set(line, "of_offset", json_integer(letter.offset));
-    set(line, "bytes", json_integer((json_int_t)letter.value_length));
+    set(line, "key", letter.key ? hexadecimal_bytes(letter.key, letter.key_length) : json_null());
+    set(line, "value",
+        letter.value ? hexadecimal_bytes(letter.value, letter.value_length) : json_null());
 }
 
 enum status inspect_print(struct inspect_printer *printer, int32_t partition,
@@ -262,6 +275,15 @@ enum status inspect_print_journal(void *stream, int64_t place, const void *bytes
     return status;
 }
 
+static json_t *checkpoint_json(const struct checkpoint_reader *reader) {
+    json_t *items = json_object();
+    uint64_t length = 0;
+    const char *name;
+    for (size_t i = 0; (name = checkpoint_reader_item(reader, i, &length)); i++)
+        set(items, name, json_integer((json_int_t)length));
+    return items;
+}
+
 enum status inspect_print_checkpoints(const struct settings *settings, const char *task,
                                       FILE *stream, struct error *err) {
     char directory[4096];
@@ -273,6 +295,8 @@ enum status inspect_print_checkpoints(const struct settings *settings, const cha
         return error_set(err, STATUS_INVALID, "could not look for %s: the path is too long", task);
     arena_init(&run_arena, 4096);
     enum status status = checkpoint_list(directory, &run_arena, &generations, &count, err);
+    if (status == STATUS_OK && count == 0)
+        status = error_set(err, STATUS_NOT_FOUND, "could not find a checkpoint in %s", directory);
     for (size_t i = 0; status == STATUS_OK && i < count; i++) {
         struct checkpoint_reader *reader = NULL;
         struct error reason;
@@ -282,6 +306,7 @@ enum status inspect_print_checkpoints(const struct settings *settings, const cha
             set(line, "valid", json_true());
             set(line, "journal_place", json_integer(checkpoint_reader_place(reader)));
             set(line, "path", json_string(checkpoint_reader_path(reader)));
+            set(line, "bytes", checkpoint_json(reader));
         } else {
             set(line, "valid", json_false());
             set(line, "reason", json_string(reason.message));

@@ -28,8 +28,8 @@ static void print_usage(FILE *stream) {
 }
 
 static void print_help(const struct command *command) {
-    printf("freshet %s %s\n\n%s\n\n%s\n", command->name, command->arguments, command->summary,
-           command->help);
+    printf("freshet %s: %s\n\nusage: freshet %s%s%s\n\n%s\n", command->name, command->summary,
+           command->name, command->arguments[0] ? " " : "", command->arguments, command->help);
 }
 
 enum exit_code exit_code_of(enum status status) {

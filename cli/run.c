@@ -24,17 +24,19 @@ static bool parse_tasks(const struct command *command, const char *text,
     return true;
 }
 
+// --threads and --report belong to the trainer, --tasks to the ingest daemon.
 static int run_daemon(const struct command *command, unsigned stages, int argc, char **argv) {
     struct daemon_options options = {.stages = stages};
     const char *path = NULL, *threads = NULL, *tasks = NULL;
-    const struct argument arguments[] = {
-        {.name = "--finish", .flag = &options.finish},
-        {.name = "--threads", .value = &threads},
-        {.name = "--report", .value = &options.report},
-        {.name = "--tasks", .value = &tasks},
-    };
-    if (!arguments_parse(command, argc, argv, arguments, sizeof arguments / sizeof arguments[0],
-                         &path, 1, 1) ||
+    struct argument arguments[3] = {{.name = "--finish", .flag = &options.finish}};
+    size_t count = 1;
+    if (stages & DAEMON_TRAINER) {
+        arguments[count++] = (struct argument){.name = "--threads", .value = &threads};
+        arguments[count++] = (struct argument){.name = "--report", .value = &options.report};
+    } else if (stages & DAEMON_INGEST) {
+        arguments[count++] = (struct argument){.name = "--tasks", .value = &tasks};
+    }
+    if (!arguments_parse(command, argc, argv, arguments, count, &path, 1, 1) ||
         (threads && !arguments_number(command, "--threads", threads, 1, 256, &options.threads)) ||
         (tasks && !parse_tasks(command, tasks, &options)))
         return EXIT_USAGE;
@@ -48,14 +50,20 @@ static int run_daemon(const struct command *command, unsigned stages, int argc, 
     return code;
 }
 
-#define DAEMON_HELP                                                                                \
-    "  --finish        read the inputs to the ends they have at start, close all windows, end\n"   \
+#define THREADS_HELP "  --threads N    workers of the trainer; never changes a result\n"
+#define REPORT_HELP                                                                                \
+    "  --report FILE  write the final measures as JSON, every bit of each double kept\n"
+#define FINISH_HELP                                                                                \
+    "  --finish       read the inputs to the ends they have now, close all windows, end\n"
+#define AWAITED_HELP                                                                               \
+    "  --finish       its end is awaited: stopped before it, the exit code is 7, not 0\n"
+#define STOP_HELP                                                                                  \
     "\n"                                                                                           \
-    "Stops on SIGTERM or SIGINT: commits, takes a checkpoint, prints the conservation account "    \
-    "of\n"                                                                                         \
-    "each task (read = used + in flight + dropped by reason). After any crash the next start\n"    \
-    "continues exactly where the last commit was. /metrics, /healthz and /readyz are served on\n"  \
-    "monitor.listen."
+    "Stops on SIGTERM or SIGINT within `runner.stop_timeout` of its stages: commits, takes a\n"    \
+    "checkpoint, and prints the conservation account of each task (read = used + in flight +\n"    \
+    "dropped by reason). A second signal ends it at once. After any crash the next start\n"        \
+    "continues exactly where the last commit was. Waits for servers that are away, and says so\n"  \
+    "in the log. /metrics, /healthz and /readyz are served on `monitor.listen`.\n"
 
 static int run_run(int argc, char **argv) {
     return run_daemon(&command_run, DAEMON_INGEST | DAEMON_TRAINER | DAEMON_PUBLISHER, argc, argv);
@@ -64,9 +72,10 @@ const struct command command_run = {
     .name = "run",
     .arguments = "CONFIG [--finish] [--threads N] [--report FILE]",
     .summary = "all stages in one process: ingest, trainer, publisher",
-    .help = "  --threads N     workers of the trainer; never changes a result\n"
-            "  --report FILE   write the final measures as JSON, every bit of each double "
-            "kept\n" DAEMON_HELP,
+    .help = "Goes on until it is stopped, or until every input has ended (an end is what\n"
+            "`simulate` and `load` write behind their last record).\n"
+            "\n" FINISH_HELP THREADS_HELP REPORT_HELP STOP_HELP "\n"
+            "Example: freshet run config/simulated.yaml --finish --report report.json",
     .run = run_run,
 };
 
@@ -77,8 +86,11 @@ const struct command command_ingest = {
     .name = "ingest",
     .arguments = "CONFIG [--tasks FIRST-LAST] [--finish]",
     .summary = "the joining daemon: events in, labelled examples out",
-    .help = "  --tasks A-B     take only these partitions of the input topics; all by "
-            "default\n" DAEMON_HELP,
+    .help = "One task a partition of the input topics; several daemons may share them.\n"
+            "\n"
+            "  --tasks A-B    take only partitions A to B (or one: A); all by default\n" FINISH_HELP
+                STOP_HELP "\n"
+            "Example: freshet ingest config/simulated.yaml --tasks 0-1",
     .run = run_ingest,
 };
 
@@ -89,9 +101,10 @@ const struct command command_train = {
     .name = "train",
     .arguments = "CONFIG [--threads N] [--report FILE] [--finish]",
     .summary = "the learning daemon: examples in, weights out",
-    .help = "  --threads N     workers; never changes a result\n"
-            "  --report FILE   write the final measures as JSON, every bit of each double kept\n"
-            "Ends by itself when every ingest task has finished.\n" DAEMON_HELP,
+    .help = "Ends by itself when every ingest task has finished; prints the measures by task and\n"
+            "domain at the end.\n"
+            "\n" THREADS_HELP REPORT_HELP AWAITED_HELP STOP_HELP "\n"
+            "Example: freshet train config/simulated.yaml --threads 2",
     .run = run_train,
 };
 
@@ -102,6 +115,10 @@ const struct command command_publish = {
     .name = "publish",
     .arguments = "CONFIG [--finish]",
     .summary = "the publishing daemon: weights into Redis",
-    .help = "Ends by itself when the trainer has finished.\n" DAEMON_HELP,
+    .help =
+        "Ends by itself when the trainer has finished. Its place in the log is in Redis, so it\n"
+        "needs no folder, and fills a new or emptied Redis again by itself.\n"
+        "\n" AWAITED_HELP STOP_HELP "\n"
+        "Example: freshet publish config/simulated.yaml",
     .run = run_publish,
 };

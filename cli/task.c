@@ -202,7 +202,8 @@ enum status task_init(struct task *task, const struct task_context *context, enu
                                         .config_hash = task_identity(kind, context->settings),
                                         .build = task->build,
                                         .clock = &clock_system,
-                                        .metrics = context->metrics};
+                                        .metrics = context->metrics,
+                                        .live = &task->live};
     if (kind == TASK_INGEST)
         status = init_ingest(task, context, err);
     else if (kind == TASK_TRAINER)

@@ -26,6 +26,7 @@ struct task {
     pthread_t thread;
     bool started;
     atomic_int phase;   // enum task_phase; written by the task's thread
+    atomic_bool live;   // while in TASK_LIVE: not waiting for a server; written by the runner
     enum status status; // how it ended; read after the thread has been joined
     struct error error;
 };

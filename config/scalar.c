@@ -232,6 +232,16 @@ enum status scalar_parse(const struct option *option, const char *text, size_t l
     return STATUS_INVALID;
 }
 
+// The shortest text that reads back as the same number.
+static void print_real(double value, struct buffer *into) {
+    char text[40];
+    int digits = 15;
+    do
+        snprintf(text, sizeof text, "%.*g", digits, value);
+    while (strtod(text, NULL) != value && ++digits <= 17);
+    buffer_append_text(into, "%s", text);
+}
+
 void scalar_print(const struct option *option, const void *field, struct buffer *into) {
     switch (option->type) {
     case OPTION_BOOL:
@@ -244,7 +254,7 @@ void scalar_print(const struct option *option, const void *field, struct buffer 
         if (isinf(*(const double *)field))
             buffer_append_text(into, "off");
         else
-            buffer_append_text(into, "%.17g", *(const double *)field);
+            print_real(*(const double *)field, into);
         break;
     case OPTION_INT:
     case OPTION_INTS:

@@ -115,6 +115,9 @@ CHECKED enum status checkpoint_set_aside(const char *directory, uint64_t generat
 void checkpoint_reader_close(struct checkpoint_reader *reader);
 uint64_t checkpoint_reader_generation(const struct checkpoint_reader *reader);
 int64_t checkpoint_reader_place(const struct checkpoint_reader *reader);
+// The sections and files, i from 0: the name and the length in bytes, or NULL past the last.
+const char *checkpoint_reader_item(const struct checkpoint_reader *reader, size_t i,
+                                   uint64_t *ret_length);
 // Generations present, ascending, from the arena.
 CHECKED enum status checkpoint_list(const char *directory, struct arena *arena,
                                     uint64_t **ret_generations, size_t *ret_count,

@@ -223,3 +223,11 @@ uint64_t checkpoint_reader_generation(const struct checkpoint_reader *reader) {
 int64_t checkpoint_reader_place(const struct checkpoint_reader *reader) {
     return reader->manifest.place;
 }
+
+const char *checkpoint_reader_item(const struct checkpoint_reader *reader, size_t i,
+                                   uint64_t *ret_length) {
+    if (i >= reader->manifest.count)
+        return NULL;
+    *ret_length = reader->manifest.items[i].length;
+    return reader->manifest.items[i].name;
+}
