@@ -88,7 +88,7 @@ static enum status writer_plan(struct decoder *decoder, uint32_t input, bool str
     enum status status = plan_new(writer->schema, each, wants, count, &writer->plan, err);
     if (status != STATUS_OK)
         return error_prefix(err, "input `%s`", ingest_input_at(decoder->settings, input)->name);
-    status = mapping_check(mapping, writer->plan, writer->schema, strict, err);
+    status = mapping_check(mapping, writer->plan, writer->schema, strict, &writer->drop, err);
     if (status == STATUS_OK)
         status = plan_new(writer->schema, each, mapping_time_want(mapping), 1, &writer->time, err);
     return status;
@@ -201,8 +201,8 @@ static enum status writer_ask(struct decoder *decoder, uint32_t input, uint32_t 
         status = schema_parse(text, length, &writer->schema, &reason);
     writer->drop = EVENT_UNKNOWN_SCHEMA;
     if (status == STATUS_OK) {
-        status = writer_plan(decoder, input, false, writer, &reason);
         writer->drop = EVENT_MISSING_FIELD;
+        status = writer_plan(decoder, input, false, writer, &reason);
     }
     bool unusable = status == STATUS_NOT_FOUND || (found && status == STATUS_INVALID);
     if (status != STATUS_OK && !unusable) {

@@ -214,7 +214,8 @@ static unsigned use_forms(const struct mapping *mapping, const struct use *use) 
 }
 
 enum status mapping_check(const struct mapping *mapping, const struct plan *plan,
-                          const struct schema *schema, bool strict, struct error *err) {
+                          const struct schema *schema, bool strict, enum event_drop *ret_drop,
+                          struct error *err) {
     for (size_t i = 0; i < mapping->count; i++) {
         const struct use *use = &mapping->uses[i];
         unsigned forms = plan_forms(plan, i);
@@ -232,6 +233,7 @@ enum status mapping_check(const struct mapping *mapping, const struct plan *plan
             forms == PLAN_ABSENT ? "is not in the schema" : "has a type that cannot be used for it",
             (int)what.length, what.failed ? "" : (const char *)what.data);
         buffer_deinit(&what);
+        *ret_drop = forms == PLAN_ABSENT ? EVENT_MISSING_FIELD : EVENT_WRONG_TYPE;
         return status;
     }
     return STATUS_OK;

@@ -25,10 +25,11 @@ const struct plan_want *mapping_wants(const struct mapping *mapping, size_t *ret
 const struct plan_want *mapping_time_want(const struct mapping *mapping);
 
 // Whether the plan's schema can give what is mapped: a wanted path that it lacks or that has
-// another type is STATUS_INVALID, with what is available there. `strict`: optional paths must be
-// there too.
+// another type is STATUS_INVALID, with what is available there; *ret_drop then tells which of the
+// two it is. `strict`: optional paths must be there too.
 CHECKED enum status mapping_check(const struct mapping *mapping, const struct plan *plan,
-                                  const struct schema *schema, bool strict, struct error *err);
+                                  const struct schema *schema, bool strict,
+                                  enum event_drop *ret_drop, struct error *err);
 
 // Walks the record's Avro bytes and calls `each` for its events; drops are added to *result.
 CHECKED enum status mapping_decode(struct mapping *mapping, const struct plan *plan,

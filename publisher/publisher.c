@@ -418,8 +418,9 @@ static enum status bring_out(struct publisher *publisher, struct error *err) {
     if (publisher->versions) {
         metric_add(publisher->versions, 1);
         metric_set(publisher->version_gauge, (double)manifest->version);
-        double age = (double)(publisher->clock->wall_ms(publisher->clock) - accepted_ms);
-        metric_observe(publisher->freshness, age / 1000);
+        int64_t now_ms = publisher->clock->wall_ms(publisher->clock);
+        if (accepted_ms != STAGE_TIME_NONE) // a model of no events is of no age
+            metric_observe(publisher->freshness, (double)(now_ms - accepted_ms) / 1000);
     }
     logger_line(LOGGER_INFO, "publisher", "version", "lineage=%016" PRIx64 " version=%" PRIu64,
                 manifest->lineage, manifest->version);

@@ -1,6 +1,8 @@
 // Metrics and the periodic line of a task.
 #include "stage/machine.h"
 
+#include <math.h>
+
 #include "base/logger.h"
 
 #define LINE_INTERVAL_US 10000000
@@ -61,7 +63,8 @@ static void report_register(struct runner *runner) {
         series(runner, METRIC_COUNTER, "recoveries_total", NULL, NULL, -1,
                "Recoveries inside the running process, after a commit or a server failed.");
     report->lag_seconds = series(runner, METRIC_GAUGE, "lag_seconds", NULL, NULL, -1,
-                                 "The clock less the watermark, in seconds of event time.");
+                                 "The clock less the watermark, in seconds of event time; NaN "
+                                 "where there is none yet.");
     report->unbalanced = series(runner, METRIC_GAUGE, "accounts_unbalanced", NULL, NULL, -1,
                                 "Accounts whose sums do not hold: anything but 0 is a defect.");
     report->commit_seconds =
@@ -125,10 +128,11 @@ static int64_t lag_report(struct runner *runner) {
         lag += one > 0 ? one : 0;
         report->offsets[i] = runner->slots[i].next_offset;
         if (report->lag[i])
-            metric_set(report->lag[i], (double)one);
+            metric_set(report->lag[i], one < 0 ? NAN : (double)one);
     }
+    int64_t late_ms = runner_lag_ms(runner);
     if (report->lag_seconds)
-        metric_set(report->lag_seconds, (double)runner_lag_ms(runner) / 1000);
+        metric_set(report->lag_seconds, late_ms < 0 ? NAN : (double)late_ms / 1000);
     return lag;
 }
 

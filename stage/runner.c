@@ -379,6 +379,8 @@ enum status runner_run(struct runner *runner, const atomic_bool *stop, struct er
         if (stop_asked(runner))
             return run_stop(runner, err);
         status = run_turn(runner, err);
+        if (runner->setup.live)
+            atomic_store(runner->setup.live, status == STATUS_OK && !runner->broken);
         if (status == STATUS_OK && backoff_ms > 0) {
             logger_line(LOGGER_INFO, stage_name(runner), "available", "task=\"%s\"",
                         runner->setup.task);

@@ -61,6 +61,9 @@ struct runner_setup {
     bool accounts_strict; // tests: an account that does not balance is STATUS_CORRUPT
     const struct clock *clock;
     struct metrics *metrics; // may be NULL
+    // Set by runner_run after each turn: whether the task has recovered and reaches its servers.
+    // May be NULL; may be read by any thread.
+    atomic_bool *live;
 };
 
 struct runner;

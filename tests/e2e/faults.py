@@ -1,78 +1,18 @@
 #!/usr/bin/env python3
 """What a user sees when something is wrong: one clear line, the right exit code, and nothing lost.
 
-usage: faults.py FRESHET     runs real daemons against a real Redis and a real Kafka of its own
+usage: faults.py FRESHET IO_ERROR     real daemons, a real Redis and a real Kafka of its own;
+                                      IO_ERROR: io_error.c as a library to preload
 """
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
-import time
 
-FRESHET = os.path.abspath(sys.argv[1])
-HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-CONFIG = os.path.join(HERE, "config/simulated.yaml")
+from place import CONFIG, Place, expect, finish, wait_for
+
+FRESHET, IO_ERROR = map(os.path.abspath, sys.argv[1:3])
 IMPRESSIONS = 4000
-failures = []
-
-
-class Place:
-    """A folder with its own logs, state and servers."""
-
-    def __init__(self, backend="files"):
-        self.work = tempfile.mkdtemp(prefix="faults.")
-        self.ports = {}
-        self.environment = dict(os.environ, FRESHET_BACKEND=backend, FRESHET_DIRECTORY=self.work,
-                                FRESHET_REDIS_PORT="1", FRESHET_BROKERS="127.0.0.1:1",
-                                FRESHET_LISTEN="127.0.0.1:0", FRESHET_NAME="faults")
-
-    def server(self, verb, name):
-        """Starts a server on the port it had before, or a free one; or stops it."""
-        command = [f"{HERE}/scripts/{name}", verb, f"{self.work}/{name}"]
-        if verb == "start" and name in self.ports:
-            command.append(self.ports[name])
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        if verb == "start":
-            address = open(f"{self.work}/{name}/address").read().strip()
-            self.ports[name] = address.rsplit(":", 1)[1]
-            self.environment["FRESHET_REDIS_PORT" if name == "redis" else "FRESHET_BROKERS"] = (
-                self.ports[name] if name == "redis" else address)
-
-    def run(self, *words, config=CONFIG, timeout=120):
-        return subprocess.run([FRESHET, words[0], config, *words[1:]], env=self.environment, cwd=HERE,
-                              capture_output=True, text=True, timeout=timeout)
-
-    def start(self, *words):
-        log = open(os.path.join(self.work, "daemon.log"), "ab")
-        return subprocess.Popen([FRESHET, words[0], CONFIG, *words[1:]], env=self.environment, cwd=HERE,
-                                stdout=open(os.path.join(self.work, "daemon.out"), "wb"), stderr=log)
-
-    def log(self):
-        with open(os.path.join(self.work, "daemon.log")) as text:
-            return text.read()
-
-    def close(self):
-        for name in list(self.ports):
-            subprocess.run([f"{HERE}/scripts/{name}", "stop", f"{self.work}/{name}"],
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        shutil.rmtree(self.work, ignore_errors=True)
-
-
-def expect(condition, what, detail=""):
-    if not condition:
-        failures.append(what)
-        print(f"FAILED: {what}\n{detail[-2000:]}", file=sys.stderr)
-
-
-def wait_for(condition, what, seconds=30):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    expect(False, f"{what} within {seconds} s")
-    return False
 
 
 def scores(place):
@@ -83,7 +23,7 @@ def scores(place):
     return [line[: line.index(',"version"')] for line in lines]
 
 
-def accounts(text):
+def account_lines(text):
     """Of ingest and trainer: the publisher reads again what a lost Redis makes it read."""
     return sorted(line for line in text.splitlines()
                   if line.startswith("account ") and ".publisher " not in line)
@@ -91,14 +31,14 @@ def accounts(text):
 
 def reference():
     """What an undisturbed run over the same events ends with."""
-    place = Place()
+    place = Place(FRESHET)
     place.server("start", "redis")
     simulated = place.run("simulate", "--impressions", str(IMPRESSIONS))
     expect(simulated.returncode == 0, "simulate succeeds", simulated.stderr)
     report = os.path.join(place.work, "report.json")
     done = place.run("run", "--finish", "--report", report)
     expect(done.returncode == 0, "an undisturbed run succeeds", done.stderr)
-    result = (accounts(done.stdout), open(report).read(), scores(place))
+    result = (account_lines(done.stdout), open(report).read(), scores(place))
     place.close()
     return result
 
@@ -112,8 +52,7 @@ def finish_like(place, process, wanted, what):
         expect(False, f"{what}: ends by itself", place.log())
         return
     expect(code == 0, f"{what}: exit code 0, not {code}", place.log())
-    with open(os.path.join(place.work, "daemon.out")) as out:
-        expect(accounts(out.read()) == wanted[0], f"{what}: the same accounts", place.log())
+    expect(account_lines(place.out()) == wanted[0], f"{what}: the same accounts", place.log())
     with open(os.path.join(place.work, "report.json")) as report:
         expect(report.read() == wanted[1], f"{what}: the same measures and model")
     found = scores(place)
@@ -128,7 +67,7 @@ def again_if_ended(place, process):
 
 
 def redis_down(wanted):
-    place = Place()
+    place = Place(FRESHET)
     place.server("start", "redis")
     expect(place.run("simulate", "--impressions", str(IMPRESSIONS)).returncode == 0, "simulate")
     place.server("stop", "redis")
@@ -144,7 +83,8 @@ def redis_down(wanted):
 
 
 def kafka_down(wanted):
-    place = Place("kafka")
+    place = Place(FRESHET, "kafka")
+    place.write_config(("kafka: {brokers:", "kafka: {timeout: 5s, brokers:"))
     place.server("start", "redis")
     place.server("start", "kafka")
     expect(place.run("simulate", "--impressions", str(IMPRESSIONS)).returncode == 0, "simulate to Kafka")
@@ -160,11 +100,31 @@ def kafka_down(wanted):
     place.close()
 
 
-def full_disk():
+def failing_disk(wanted):
+    """I/O errors that are no full disk: the daemon stops with one clear line; the next start goes on."""
+    place = Place(FRESHET)
+    place.server("start", "redis")
+    expect(place.run("simulate", "--impressions", str(IMPRESSIONS)).returncode == 0, "simulate")
+    words = ("run", "--finish", "--report", os.path.join(place.work, "report.json"))
+    for part, after in ((".examples", 1), ("ingest-0", 2), (".trainer", 2)):
+        process = place.start(*words, environment={
+            "LD_PRELOAD": IO_ERROR, "ASAN_OPTIONS": "verify_asan_link_order=0",
+            "FRESHET_IO_ERROR_PATH": part, "FRESHET_IO_ERROR_AFTER": str(after)})
+        code = process.wait(60)
+        text = place.log().splitlines()[-1]
+        expect(code == 1, f"a disk that fails at {part}: exit code 1, not {code}", place.log())
+        expect(text.startswith("freshet: ") and part in text and "Input/output error" in text,
+               f"a disk that fails at {part} is named in the last line", place.log())
+    process = place.start(*words)
+    finish_like(place, process, wanted, "a disk that failed")
+    place.close()
+
+
+def full_disk(wanted):
     if os.geteuid() != 0:
         print("full disk: skipped, mounting a small file system needs root")
         return
-    place = Place()
+    place = Place(FRESHET)
     place.server("start", "redis")
     small = os.path.join(place.work, "small")
     os.mkdir(small)
@@ -178,13 +138,23 @@ def full_disk():
         expect(done.returncode == 1 and "No space left on device" in done.stderr,
                "a full disk is named", done.stderr)
         expect(len(done.stderr.strip().splitlines()) == 1, "a full disk takes one line", done.stderr)
+        for name in os.listdir(small):
+            shutil.rmtree(os.path.join(small, name))
+        expect(place.run("simulate", "--impressions", str(IMPRESSIONS)).returncode == 0, "simulate")
+        words = ("run", "--finish", "--report", os.path.join(place.work, "report.json"))
+        code = place.start(*words).wait(60)
+        text = place.log().splitlines()[-1]
+        expect(code == 1 and "No space left on device" in text and small in text,
+               "a disk that fills up under a daemon is named in the last line", place.log())
+        subprocess.run(["mount", "-o", "remount,size=500m", small], check=True)
+        finish_like(place, place.start(*words), wanted, "a disk that was full")
     finally:
         subprocess.run(["umount", small], check=True)
         place.close()
 
 
 def mistakes():
-    place = Place()
+    place = Place(FRESHET)
     bad = os.path.join(place.work, "bad.yaml")
 
     def run_with(old, new, *words):
@@ -215,7 +185,7 @@ def mistakes():
 
 
 def topics():
-    place = Place()
+    place = Place(FRESHET)
     place.server("start", "redis")
     done = place.run("run", "--finish")
     expect(done.returncode == 1 and "impressions" in done.stderr, "a missing topic is named", done.stderr)
@@ -236,11 +206,11 @@ def main():
     wanted = reference()
     mistakes()
     topics()
-    full_disk()
+    failing_disk(wanted)
+    full_disk(wanted)
     redis_down(wanted)
     kafka_down(wanted)
-    print(f"{len(failures)} failures" if failures else "all as promised")
-    sys.exit(1 if failures else 0)
+    finish()
 
 
 main()
