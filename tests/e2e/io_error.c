@@ -16,7 +16,8 @@ int fdatasync(int fd) {
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, sizeof path - 1);
     path[length > 0 ? length : 0] = '\0';
-    if (part && after && strstr(path, part) && atomic_fetch_add(&calls, 1) + 1 >= atol(after)) {
+    if (part && after && strstr(path, part) &&
+        atomic_fetch_add(&calls, 1) + 1 >= strtoll(after, NULL, 10)) {
         errno = EIO;
         return -1;
     }
