@@ -19,3 +19,10 @@ uint64_t hash_mix(uint64_t value) {
     value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
     return value ^ (value >> 31);
 }
+
+// Each step undone in turn; the factors are the inverses of hash_mix's modulo 2^64.
+uint64_t hash_unmix(uint64_t mixed) {
+    mixed = (mixed ^ (mixed >> 31) ^ (mixed >> 62)) * 0x319642b2d24d8ec3u;
+    mixed = (mixed ^ (mixed >> 27) ^ (mixed >> 54)) * 0x96de1b173f119089u;
+    return mixed ^ (mixed >> 30) ^ (mixed >> 60);
+}

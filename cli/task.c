@@ -135,9 +135,18 @@ static enum status init_publisher(struct task *task, const struct task_context *
                                   struct error *err) {
     const struct settings *settings = context->settings;
     struct publisher *state;
+    size_t widest = 0; // values of the widest row
+    for (size_t i = 0; i < settings->data.features.count; i++) {
+        const struct spec_feature *feature = spec_feature_at(&settings->data, i);
+        if (feature->kind != SPEC_NUMERIC && (size_t)feature->dimension > widest)
+            widest = (size_t)feature->dimension;
+    }
+    if (settings->model.wide)
+        widest += settings->data.tasks.count;
     struct publisher_setup setup = {.settings = &settings->publisher,
                                     .name = settings->name,
                                     .weights = settings->trainer.weights,
+                                    .row_floats_max = widest,
                                     .log = context->log,
                                     .metrics = context->metrics,
                                     .clock = &clock_system};

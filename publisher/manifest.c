@@ -43,7 +43,8 @@ enum status manifest_fetch(struct manifest *manifest, struct redis *redis, struc
 }
 
 enum status manifest_prepare(struct manifest *manifest, const struct weights *head, int64_t offset,
-                             unsigned bucket_bits, struct error *err) {
+                             unsigned bucket_bits, enum redis_row_type row_type,
+                             struct error *err) {
     char lineage[24];
     snprintf(lineage, sizeof lineage, "%016" PRIx64, head->lineage);
     json_t *model = json_loadb(head->spec, head->spec_length, 0, NULL);
@@ -52,8 +53,8 @@ enum status manifest_prepare(struct manifest *manifest, const struct weights *he
         "{s:i, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:s, s:o*, s:o*}", "layout", REDIS_LAYOUT, "name",
         manifest->name, "lineage", lineage, "version", (json_int_t)head->version, "watermark_ms",
         (json_int_t)head->watermark_ms, "accepted_ms", (json_int_t)head->accepted_ms, "group_bits",
-        REDIS_LAYOUT_GROUP_BITS, "bucket_bits", (int)bucket_bits, "row_type", "fp32", "model",
-        model, "measures", measures);
+        REDIS_LAYOUT_GROUP_BITS, "bucket_bits", (int)bucket_bits, "row_type",
+        redis_row_type_name(row_type), "model", model, "measures", measures);
     char *json = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(root);
     if (!json)

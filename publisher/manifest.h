@@ -34,7 +34,8 @@ CHECKED enum status manifest_fetch(struct manifest *manifest, struct redis *redi
 // Makes `head` (an OPEN with its spec and measures) the version that waits; offset: behind its
 // COMMIT. STATUS_EXHAUSTED.
 CHECKED enum status manifest_prepare(struct manifest *manifest, const struct weights *head,
-                                     int64_t offset, unsigned bucket_bits, struct error *err);
+                                     int64_t offset, unsigned bucket_bits,
+                                     enum redis_row_type row_type, struct error *err);
 // Brings out what waits: manifest, state, announcement, tensors of the version before the last
 // removed. Every reply before must have been taken. STATUS_UNAVAILABLE: Redis stands elsewhere than
 // we thought, or the version's tensors are gone.

@@ -32,12 +32,21 @@ struct publisher {
     uint64_t slice_count; // 0 = no SLICE seen yet
     bool out;             // the manifest names it, or a later one, already
     struct manifest manifest;
-    int64_t packed_bytes; // a longer row is not kept packed; warned of once
+    struct server_packing packing;
+    size_t row_floats_max; // of the configured model; 0 = not known
     struct account account;
     int64_t watermark_ms;
     struct metric *versions, *rows, *version_gauge, *incomplete;
     struct metric_histogram *freshness;
 };
+
+static enum redis_row_type row_type(const struct publisher *publisher) {
+    return (enum redis_row_type)publisher->settings->row_type;
+}
+
+static int64_t row_bytes(const struct publisher *publisher, size_t floats) {
+    return (int64_t)redis_row_bytes(row_type(publisher), floats);
+}
 
 enum status publisher_new(const struct publisher_setup *setup, struct publisher **ret_publisher,
                           struct error *err) {
@@ -56,7 +65,9 @@ enum status publisher_new(const struct publisher_setup *setup, struct publisher 
     publisher->log = setup->log;
     publisher->clock = setup->clock;
     publisher->watermark_ms = STAGE_TIME_NONE;
-    writer_init(&publisher->writer, publisher->name, (unsigned)setup->settings->bucket_bits);
+    publisher->row_floats_max = setup->row_floats_max;
+    writer_init(&publisher->writer, publisher->name, (unsigned)setup->settings->bucket_bits,
+                row_type(publisher));
     manifest_init(&publisher->manifest, publisher->name);
     buffer_init(&publisher->spec);
     buffer_init(&publisher->tensor);
@@ -131,15 +142,17 @@ static enum status connect_redis(struct publisher *publisher, struct error *err)
         struct error why;
         if (server_check(publisher->redis, &why) == STATUS_INVALID)
             logger_line(LOGGER_WARN, "publisher", "server", "reason=\"%s\"", why.message);
-        publisher->packed_bytes = server_packed_bytes(publisher->redis);
+        server_packing(publisher->redis, &publisher->packing);
+        server_check_row(&publisher->packing, row_bytes(publisher, publisher->row_floats_max));
     }
     for (uint32_t g = 0; status == STATUS_OK && g < GROUPS; g++) {
         char key[REDIS_LAYOUT_KEY_MAX], text[GROUP_TEXT_MAX];
         redis_layout_state_key(key, publisher->name, g);
         status = redis_get_text(publisher->redis, key, text, sizeof text, err);
         if (status == STATUS_OK)
-            status = group_read(&publisher->writer.groups[g], text,
-                                (unsigned)publisher->settings->bucket_bits, err);
+            status =
+                group_read(&publisher->writer.groups[g], text,
+                           (unsigned)publisher->settings->bucket_bits, row_type(publisher), err);
     }
     if (status == STATUS_OK)
         status = manifest_fetch(&publisher->manifest, publisher->redis, err);
@@ -239,18 +252,6 @@ static enum status fold_tensor(struct publisher *publisher, const struct weights
     return redis_send(publisher->redis, command, err);
 }
 
-static void warn_of_width(struct publisher *publisher, const struct weights *rows) {
-    int64_t bytes = (int64_t)rows->dimension * (int64_t)sizeof(float);
-    if (bytes <= publisher->packed_bytes)
-        return;
-    logger_line(LOGGER_WARN, "publisher", "rows-not-packed",
-                "row_bytes=%" PRId64 " hash_max_listpack_value=%" PRId64
-                " cost=\"about twice the memory\" action=\"CONFIG SET hash-max-listpack-value "
-                "%" PRId64 "\"",
-                bytes, publisher->packed_bytes, bytes);
-    publisher->packed_bytes = INT64_MAX;
-}
-
 // Followers get the changed rows as the weights log's own records, between their OPEN and COMMIT,
 // so that a follower can tell a version that is whole in the stream from one that is not.
 static enum status send_delta(struct publisher *publisher, const void *record, size_t length,
@@ -290,7 +291,7 @@ static enum status release_deltas(struct publisher *publisher, struct error *err
 
 static enum status fold_rows(struct publisher *publisher, const struct weights *rows,
                              const struct log_record *record, struct error *err) {
-    warn_of_width(publisher, rows);
+    server_check_row(&publisher->packing, row_bytes(publisher, rows->dimension));
     if (publisher->rows)
         metric_add(publisher->rows, rows->count);
     if (!rows->whole && publisher->settings->deltas_max > 0 && !publisher->out) {
@@ -328,6 +329,8 @@ static enum status fold_commit(struct publisher *publisher, int64_t offset, stru
     if (status != STATUS_OK)
         return status;
     publisher->open = false;
+    server_check_bucket(&publisher->packing, (int64_t)publisher->writer.fullest,
+                        publisher->writer.bucket_bits);
     publisher->watermark_ms = publisher->head.watermark_ms;
     bool whole = all_whole(publisher);
     if (publisher->incomplete)
@@ -338,7 +341,7 @@ static enum status fold_commit(struct publisher *publisher, int64_t offset, stru
     head.spec = (const char *)publisher->spec.data;
     head.measures = (const char *)publisher->measures.data;
     return manifest_prepare(&publisher->manifest, &head, offset + 1,
-                            (unsigned)publisher->settings->bucket_bits, err);
+                            (unsigned)publisher->settings->bucket_bits, row_type(publisher), err);
 }
 
 static enum status fold_one(struct publisher *publisher, const struct weights *weights,

@@ -18,9 +18,10 @@ struct publisher_setup {
     const struct publisher_settings *settings; // borrowed
     const char *name;                          // prefix of all keys
     const char *weights;                       // topic
-    struct log *log;                           // that holds it
-    struct metrics *metrics;                   // may be NULL
-    const struct clock *clock;                 // for freshness only
+    size_t row_floats_max;     // of the widest row to come, warned of at the start; 0 = not known
+    struct log *log;           // that holds it
+    struct metrics *metrics;   // may be NULL
+    const struct clock *clock; // for freshness only
 };
 struct publisher; // the state of publisher_operations
 

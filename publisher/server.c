@@ -1,10 +1,13 @@
 // Questions to the server; see server.h.
 #include "publisher/server.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <hiredis/hiredis.h>
+
+#include "base/logger.h"
 
 static enum status ask_words(struct redis *redis, const char *const *words, size_t count,
                              struct redisReply **ret_reply, struct error *err) {
@@ -36,15 +39,47 @@ enum status server_check(struct redis *redis, struct error *err) {
     return status;
 }
 
-int64_t server_packed_bytes(struct redis *redis) {
+static int64_t limit(struct redis *redis, const char *name) {
     struct redisReply *reply = NULL;
     struct error ignored; // a server that forbids CONFIG serves as well
-    int64_t bytes = INT64_MAX;
-    const char *const words[] = {"CONFIG", "GET", "hash-max-listpack-value"};
+    int64_t value = INT64_MAX;
+    const char *const words[] = {"CONFIG", "GET", name};
     if (ask_words(redis, words, 3, &reply, &ignored) == STATUS_OK &&
         reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
         reply->element[1]->type == REDIS_REPLY_STRING)
-        bytes = strtoll(reply->element[1]->str, NULL, 10);
+        value = strtoll(reply->element[1]->str, NULL, 10);
     redis_reply_free(reply);
-    return bytes;
+    return value;
+}
+
+void server_packing(struct redis *redis, struct server_packing *packing) {
+    packing->value_bytes = limit(redis, "hash-max-listpack-value");
+    packing->entries = limit(redis, "hash-max-listpack-entries");
+}
+
+void server_check_row(struct server_packing *packing, int64_t bytes) {
+    if (bytes <= packing->value_bytes || packing->row_warned)
+        return;
+    packing->row_warned = true;
+    logger_line(LOGGER_WARN, "publisher", "rows-not-packed",
+                "row_bytes=%" PRId64 " hash_max_listpack_value=%" PRId64
+                " cost=\"about twice the memory\" action=\"CONFIG SET hash-max-listpack-value "
+                "%" PRId64 "\"",
+                bytes, packing->value_bytes, bytes);
+}
+
+void server_check_bucket(struct server_packing *packing, int64_t rows, unsigned bucket_bits) {
+    int64_t fields = rows + 1; // the bucket's version is one as well
+    if (fields <= packing->entries || packing->bucket_warned)
+        return;
+    packing->bucket_warned = true;
+    unsigned wanted = bucket_bits;
+    // Buckets of about half the limit leave room for growth and for the fuller ones among them.
+    for (int64_t each = fields; each > packing->entries * 2 / 3 && wanted < 26; each /= 2)
+        wanted++;
+    logger_line(LOGGER_WARN, "publisher", "buckets-not-packed",
+                "bucket_rows=%" PRId64 " hash_max_listpack_entries=%" PRId64
+                " cost=\"about twice the memory\" action=\"CONFIG SET hash-max-listpack-entries "
+                "%" PRId64 ", or publish under another name with publisher.bucket_bits %u\"",
+                rows, packing->entries, fields * 2, wanted);
 }

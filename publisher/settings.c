@@ -55,6 +55,7 @@ const struct option_table publisher_redis_options = {
     .count = sizeof redis_option_list / sizeof redis_option_list[0],
 };
 
+static const char *const row_types[] = {"fp32", "fp16", "int8", NULL}; // enum redis_row_type
 #define AT(member) offsetof(struct publisher_settings, member)
 static const struct option publisher_option_list[] = {
     {.key = "redis",
@@ -68,10 +69,19 @@ static const struct option publisher_option_list[] = {
      .default_text = "12",
      .minimum = 4,
      .maximum = 26,
+     .help = "Rows lie in 2^bucket_bits Redis hashes. Choose it so that a hash holds 40 to 90 rows "
+             "at the model's full size (13 suits half a million rows, 17 ten million): Redis keeps "
+             "hashes of up to hash-max-listpack-entries fields packed (128 unless set otherwise), "
+             "larger ones cost twice the memory. Fixed once a model is published."},
+    {.key = "row_type",
+     .type = OPTION_CHOICE,
+     .offset = AT(row_type),
+     .default_text = "fp32",
+     .choices = row_types,
      .help =
-         "Rows lie in 2^bucket_bits Redis hashes. Choose it so that a hash holds at most 128 rows "
-         "at the model's full size (12 suits half a million rows, 17 ten million): Redis keeps "
-         "such hashes packed, larger ones cost twice the memory. Fixed once a model is published."},
+         "How a row's values are stored: as they are (fp32), in half the memory (fp16), or in a "
+         "quarter (int8, a scale a row). docs/redis-layout.md says what that does to the "
+         "scores. Fixed once a model is published."},
     {.key = "deltas_max",
      .type = OPTION_INT,
      .offset = AT(deltas_max),

@@ -3,6 +3,7 @@
 #define FRESHET_PUBLISHER_SETTINGS_H
 
 #include "config/option.h"
+#include "record/redis_rows.h"
 #include "stage/runner.h"
 
 struct publisher_redis {
@@ -18,6 +19,7 @@ struct publisher_redis {
 struct publisher_settings {
     struct publisher_redis redis;
     int64_t bucket_bits; // 2^bits buckets over all rows; part of the layout, fixed once published
+    int row_type;        // enum redis_row_type; part of the layout as well
     int64_t deltas_max;  // entries kept in the stream of deltas; 0 = none
     struct runner_settings runner;
 };

@@ -11,6 +11,7 @@
 struct writer {
     const char *name;
     unsigned bucket_bits;
+    enum redis_row_type row_type;
     struct group groups[1 << REDIS_LAYOUT_GROUP_BITS];
     struct redis *redis; // borrowed
     // Scratch of one record: its rows sorted by bucket.
@@ -22,8 +23,10 @@ struct writer {
     // ones until writer_flush, those of the slice that is sent whole until writer_slice.
     struct buffer pending, whole;
     size_t pending_rows;
+    size_t fullest; // rows of the fullest bucket that a slice has replaced
 };
-void writer_init(struct writer *writer, const char *name, unsigned bucket_bits);
+void writer_init(struct writer *writer, const char *name, unsigned bucket_bits,
+                 enum redis_row_type row_type);
 void writer_deinit(struct writer *writer);
 void writer_reset(struct writer *writer); // forgets groups and buffered rows
 

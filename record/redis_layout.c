@@ -48,18 +48,37 @@ size_t redis_layout_channel(char *key, const char *name) {
     return finish(snprintf(key, REDIS_LAYOUT_KEY_MAX, "%s:versions", name));
 }
 
-void redis_layout_field(unsigned char field[REDIS_LAYOUT_FIELD_BYTES], uint32_t table,
-                        uint64_t id) {
-    field[0] = (unsigned char)(table & 0xff);
-    field[1] = (unsigned char)(table >> 8 & 0xff);
-    for (int i = 0; i < 8; i++)
-        field[2 + i] = (unsigned char)(id >> (8 * i) & 0xff);
+// Bytes of the mixed id that stand in a field.
+static size_t rest_bytes(unsigned bucket_bits) {
+    return (64 - bucket_bits + 7) / 8;
 }
 
-void redis_layout_field_read(const unsigned char *field, uint32_t *ret_table, uint64_t *ret_id) {
-    *ret_table = (uint32_t)field[0] | (uint32_t)field[1] << 8;
-    uint64_t id = 0;
-    for (int i = 0; i < 8; i++)
-        id |= (uint64_t)field[2 + i] << (8 * i);
-    *ret_id = id;
+size_t redis_layout_field(unsigned char field[REDIS_LAYOUT_FIELD_MAX], uint32_t table, uint64_t id,
+                          unsigned bucket_bits) {
+    uint64_t rest = hash_mix(id) & (UINT64_MAX >> bucket_bits);
+    size_t length = 0;
+    REQUIRE(table < UINT32_C(1) << 21);
+    for (; table >= 128; table >>= 7)
+        field[length++] = (unsigned char)(table & 127) | 128;
+    field[length++] = (unsigned char)table;
+    for (size_t i = 0; i < rest_bytes(bucket_bits); i++)
+        field[length++] = (unsigned char)(rest >> (8 * i) & 0xff);
+    return length;
+}
+
+bool redis_layout_field_read(const void *field, size_t length, uint32_t bucket,
+                             unsigned bucket_bits, uint32_t *ret_table, uint64_t *ret_id) {
+    const unsigned char *bytes = field;
+    size_t rest = rest_bytes(bucket_bits);
+    if (length <= rest || length - rest > 3)
+        return false;
+    uint32_t table = 0;
+    for (size_t i = 0; i < length - rest; i++)
+        table |= (uint32_t)(bytes[i] & 127) << (7 * i);
+    uint64_t mixed = 0;
+    for (size_t i = 0; i < rest; i++)
+        mixed |= (uint64_t)bytes[length - rest + i] << (8 * i);
+    *ret_table = table;
+    *ret_id = hash_unmix((uint64_t)bucket << (64 - bucket_bits) | mixed);
+    return true;
 }

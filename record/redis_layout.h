@@ -3,13 +3,14 @@
 #ifndef FRESHET_RECORD_REDIS_LAYOUT_H
 #define FRESHET_RECORD_REDIS_LAYOUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-    REDIS_LAYOUT = 1,            // the manifest's `layout`
+    REDIS_LAYOUT = 2,            // the manifest's `layout`
     REDIS_LAYOUT_GROUP_BITS = 4, // 16 groups of rows, one hash tag each
-    REDIS_LAYOUT_FIELD_BYTES = 10,
+    REDIS_LAYOUT_FIELD_MAX = 11, // bytes: 3 of the table, 8 of the id
     REDIS_LAYOUT_KEY_MAX = 256,
 };
 
@@ -29,8 +30,13 @@ size_t redis_layout_bucket_key(char *key, const char *name, uint32_t group,
                                uint32_t bucket);          // NAME:{GROUP}:b:BUCKET
 size_t redis_layout_channel(char *key, const char *name); // NAME:versions
 
-// A row's field within its bucket: table as 2 bytes, id as 8 bytes, both little-endian.
-void redis_layout_field(unsigned char field[REDIS_LAYOUT_FIELD_BYTES], uint32_t table, uint64_t id);
-void redis_layout_field_read(const unsigned char *field, uint32_t *ret_table, uint64_t *ret_id);
+// A row's field within its bucket: the table (at most 2^21 - 1) as a varint, then the bits of
+// hash_mix(id) that the bucket does not say, little-endian in as few bytes as hold them; the mix
+// being a bijection, they and the bucket give the id back. Returns the field's length.
+size_t redis_layout_field(unsigned char field[REDIS_LAYOUT_FIELD_MAX], uint32_t table, uint64_t id,
+                          unsigned bucket_bits);
+// False: the field is no row (the bucket's version, say).
+bool redis_layout_field_read(const void *field, size_t length, uint32_t bucket,
+                             unsigned bucket_bits, uint32_t *ret_table, uint64_t *ret_id);
 
 #endif

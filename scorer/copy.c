@@ -27,6 +27,7 @@ struct manifest {
     json_t *root;
     uint64_t lineage, version;
     unsigned bucket_bits;
+    enum redis_row_type row_type;
 };
 
 void copy_init(struct copy *copy) {
@@ -78,7 +79,8 @@ static enum status manifest_read(struct mirror *mirror, struct manifest *manifes
     if (!lineage || json_integer_value(json_object_get(manifest->root, "layout")) != REDIS_LAYOUT ||
         json_integer_value(json_object_get(manifest->root, "group_bits")) !=
             REDIS_LAYOUT_GROUP_BITS ||
-        bits < REDIS_LAYOUT_GROUP_BITS || bits > 30 || !row_type || strcmp(row_type, "fp32") != 0) {
+        bits < REDIS_LAYOUT_GROUP_BITS || bits > 30 || !row_type ||
+        !redis_row_type_find(row_type, &manifest->row_type)) {
         json_decref(manifest->root);
         manifest->root = NULL;
         return unusable(err, "its manifest is of another layout than this scorer reads");
@@ -185,21 +187,23 @@ static enum status read_tensors(struct copy *copy, struct mirror *mirror,
 
 // ---- rows ---------------------------------------------------------------------------------------
 
-static enum status put_bucket(struct copy *copy, const redisReply *bucket, struct error *err) {
+static enum status put_bucket(struct copy *copy, const redisReply *bucket, uint32_t number,
+                              unsigned bucket_bits, struct error *err) {
     enum status status = STATUS_OK;
     float values[4096];
     for (size_t i = 0; status == STATUS_OK && i + 1 < bucket->elements; i += 2) {
         const redisReply *field = bucket->element[i], *value = bucket->element[i + 1];
-        if (field->len != REDIS_LAYOUT_FIELD_BYTES)
-            continue; // the version of the bucket
         uint32_t table;
         uint64_t id;
-        redis_layout_field_read((const unsigned char *)field->str, &table, &id);
-        if (table >= copy->shape.table_count || id == 0 ||
-            (size_t)value->len != model_table_width(copy->model, table) * sizeof(float) ||
-            (size_t)value->len > sizeof values)
+        if (!redis_layout_field_read(field->str, (size_t)field->len, number, bucket_bits, &table,
+                                     &id))
+            continue; // the version of the bucket
+        size_t width =
+            table < copy->shape.table_count ? model_table_width(copy->model, table) : SIZE_MAX;
+        if (id == 0 || width > sizeof values / sizeof *values ||
+            (size_t)value->len != redis_row_bytes(copy->row_type, width))
             return unusable(err, "a row has another width than described");
-        memcpy(values, value->str, (size_t)value->len);
+        redis_row_read(copy->row_type, value->str, width, values);
         status = model_row_put(copy->model, table, id, values, err);
     }
     return status;
@@ -221,7 +225,7 @@ static enum status read_buckets(struct copy *copy, struct mirror *mirror, unsign
             redisReply *reply = NULL;
             status = mirror_take(mirror, &reply, err);
             if (status == STATUS_OK)
-                status = put_bucket(copy, reply, err);
+                status = put_bucket(copy, reply, b, bucket_bits, err);
             mirror_reply_free(reply);
         }
     }
@@ -288,6 +292,7 @@ static enum status load(struct copy *copy, struct mirror *mirror, struct manifes
         return status;
     copy->lineage = manifest->lineage;
     copy->version = manifest->version;
+    copy->row_type = manifest->row_type;
     status = read_buckets(copy, mirror, manifest->bucket_bits, err);
     if (status == STATUS_OK)
         status = newest_begun(mirror, copy->lineage, &begun, err);

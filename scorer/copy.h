@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "model/model.h"
+#include "record/redis_rows.h"
 #include "record/spec.h"
 #include "scorer/mirror.h"
 
@@ -19,6 +20,7 @@ struct copy {
     struct model *model; // NULL = nothing loaded
     uint64_t generation; // of the model: another number for each one made in this process
     uint64_t lineage, version;
+    enum redis_row_type row_type; // that its rows were read in
     // Told before a model is freed, for memory that was made for it. NULL = nobody to tell.
     void (*leaving)(void *self, uint64_t generation);
     void *self;

@@ -9,8 +9,19 @@
 #include "record/redis_layout.h"
 #include "record/weights.h"
 
+enum { WIDTH_MAX = 4096 };
+
 static enum status unusable(struct error *err, const char *what) {
     return error_set(err, STATUS_INVALID, "could not use the published model: %s", what);
+}
+
+// A delta's floats as a bucket would give them, so that copies that were read and copies that
+// followed are equal.
+static void round_row(enum redis_row_type type, const unsigned char *floats, size_t width,
+                      float values[WIDTH_MAX]) {
+    unsigned char row[WIDTH_MAX * sizeof(float) + sizeof(float)];
+    redis_row_write(type, floats, width, row);
+    redis_row_read(type, row, width, values);
 }
 
 static enum status put_rows(struct copy *copy, const struct weights *rows, struct error *err) {
@@ -18,8 +29,8 @@ static enum status put_rows(struct copy *copy, const struct weights *rows, struc
         return unusable(err, "a delta names a table that there is not");
     size_t width = model_table_width(copy->model, rows->table);
     enum status status = STATUS_OK;
-    float values[4096];
-    if (rows->kind == WEIGHTS_ROWS && (rows->dimension != width || width > 4096))
+    float values[WIDTH_MAX];
+    if (rows->kind == WEIGHTS_ROWS && (rows->dimension != width || width > WIDTH_MAX))
         return unusable(err, "a delta's rows have another width than described");
     for (uint32_t i = 0; status == STATUS_OK && i < rows->count; i++) {
         uint64_t id;
@@ -28,7 +39,7 @@ static enum status put_rows(struct copy *copy, const struct weights *rows, struc
             (void)model_row_remove(copy->model, rows->table, id);
             continue;
         }
-        memcpy(values, rows->values + (size_t)i * width * sizeof(float), width * sizeof(float));
+        round_row(copy->row_type, rows->values + (size_t)i * width * sizeof(float), width, values);
         status = id == 0 ? unusable(err, "a delta has the id 0")
                          : model_row_put(copy->model, rows->table, id, values, err);
     }

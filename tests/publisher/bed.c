@@ -1,6 +1,7 @@
 // See bed.h.
 #include "bed.h"
 
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -90,6 +91,7 @@ enum status task_try(struct task *task) {
     struct publisher_setup setup = {.settings = &world.settings,
                                     .name = world.name,
                                     .weights = "weights",
+                                    .row_floats_max = world.row_floats_max,
                                     .log = world.log,
                                     .clock = &clock_system};
     must(publisher_new(&setup, &task->publisher, &err));
@@ -153,15 +155,16 @@ void step_until(struct task *task, long long version) {
 
 float row_version(uint64_t id) {
     uint32_t bucket = redis_layout_bucket(id, BUCKET_BITS);
-    unsigned char field[REDIS_LAYOUT_FIELD_BYTES];
+    unsigned char field[REDIS_LAYOUT_FIELD_MAX];
     float values[WIDTH] = {0, -1};
-    redis_layout_field(field, 3, id);
+    size_t length = redis_layout_field(field, 3, id, BUCKET_BITS);
     redisReply *reply = ask("HGET %s:{%u}:b:%u %b", world.name,
-                            redis_layout_group(bucket, BUCKET_BITS), bucket, field, sizeof field);
+                            redis_layout_group(bucket, BUCKET_BITS), bucket, field, length);
     if (reply->type == REDIS_REPLY_STRING) {
-        assert_int_equal(reply->len, sizeof values);
-        memcpy(values, reply->str, sizeof values);
-        assert_true((uint64_t)values[0] == id);
+        enum redis_row_type type = (enum redis_row_type)world.settings.row_type;
+        assert_int_equal(reply->len, redis_row_bytes(type, WIDTH));
+        redis_row_read(type, reply->str, WIDTH, values);
+        assert_true(fabsf(values[0] - (float)id) < .01F * (float)id);
     }
     freeReplyObject(reply);
     return values[1];

@@ -23,6 +23,7 @@ struct world {
     struct publisher_settings settings;
     char name[64], host[64], directory[128];
     uint64_t version; // newest appended
+    size_t row_floats_max;
 };
 extern struct world world;
 extern struct error err;

@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include "base/hash.h"
+#include "base/logger.h"
+
 static void versions_arrive_whole_and_the_manifest_follows(void **state) {
     (void)state;
     struct task task;
@@ -24,18 +27,18 @@ static void the_layout_is_the_documented_one_to_the_byte(void **state) {
     append_version((const uint64_t[]){1}, 1, 1);
     task_open(&task);
     step_until(&task, 1);
-    // hash_mix(1) begins 0x5692...: bucket 0b01010 = 10 of 32, group 0b0101 = 5 of 16.
+    // hash_mix(1) is 0x5692161d100b05e5: bucket 0b01010 = 10 of 32, group 0b0101 = 5 of 16.
     redisReply *reply = ask("HGETALL %s:{5}:b:10", world.name);
     assert_int_equal(reply->elements, 4);
     assert_string_equal(reply->element[0]->str, "v");
     assert_memory_equal(reply->element[1]->str, "\1\0\0\0\0\0\0\0", 8);
-    assert_int_equal(reply->element[2]->len, 10);
-    assert_memory_equal(reply->element[2]->str, "\3\0\1\0\0\0\0\0\0\0", 10);
+    assert_int_equal(reply->element[2]->len, 9);
+    assert_memory_equal(reply->element[2]->str, "\x03\xe5\x05\x0b\x10\x1d\x16\x92\x06", 9);
     assert_int_equal(reply->element[3]->len, 8);
     assert_memory_equal(reply->element[3]->str, "\0\0\200\77\0\0\200\77", 8);
     freeReplyObject(reply);
     reply = ask("GET %s:{5}:state", world.name);
-    assert_string_equal(reply->str, "0000000000000007 1 done 6 1 clean 5");
+    assert_string_equal(reply->str, "0000000000000007 1 done 6 1 clean 5 fp32");
     freeReplyObject(reply);
     reply = ask("GET %s:{m}:state", world.name);
     assert_string_equal(reply->str, "0000000000000007 1 0 6");
@@ -52,6 +55,38 @@ static void the_layout_is_the_documented_one_to_the_byte(void **state) {
         "\"model\":{\"domains\":[\"a\"]},\"measures\":{}}");
     freeReplyObject(reply);
     task_close(&task);
+}
+
+static void quantised_rows_are_the_documented_ones_to_the_byte(void **state) {
+    (void)state;
+    static const struct {
+        int type;
+        const char *bytes;
+        int length;
+    } wanted[] = {
+        {REDIS_ROW_FP16, "\x00\x3c\x00\x3c", 4},
+        // Row 1 of version 1 is (1, 1): the scale is 1 / 127, each value 127 of it.
+        {REDIS_ROW_INT8, "\x04\x02\x01\x3c\x7f\x7f", 6},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        struct task task;
+        world.settings.row_type = wanted[i].type;
+        if (i == 0)
+            append_version((const uint64_t[]){1}, 1, 1);
+        task_open(&task);
+        step_until(&task, 1);
+        redisReply *reply = ask("HGETALL %s:{5}:b:10", world.name);
+        assert_int_equal(reply->elements, 4);
+        assert_int_equal(reply->element[3]->len, wanted[i].length);
+        assert_memory_equal(reply->element[3]->str, wanted[i].bytes, (size_t)wanted[i].length);
+        freeReplyObject(reply);
+        reply = ask("GET %s:{m}:manifest", world.name);
+        assert_non_null(
+            strstr(reply->str, i == 0 ? "\"row_type\":\"fp16\"" : "\"row_type\":\"int8\""));
+        freeReplyObject(reply);
+        task_close(&task);
+        freeReplyObject(ask("FLUSHALL"));
+    }
 }
 
 static void a_flushed_redis_is_filled_again_from_the_log(void **state) {
@@ -189,6 +224,66 @@ static void a_redis_out_of_memory_is_said_and_waited_for(void **state) {
     task_close(&task);
 }
 
+static void another_row_type_or_layout_is_refused(void **state) {
+    (void)state;
+    struct task task;
+    append_version((const uint64_t[]){1}, 1, 1);
+    task_open(&task);
+    step_until(&task, 1);
+    task_close(&task);
+    world.settings.row_type = REDIS_ROW_INT8;
+    assert_int_equal(task_try(&task), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "row_type int8"));
+    assert_non_null(strstr(err.message, "with fp32"));
+    task_close(&task);
+    world.settings.row_type = REDIS_ROW_FP32;
+    freeReplyObject(ask("SET %s:{5}:state %s", world.name, "0000000000000007 1 done 6 1 clean 5"));
+    assert_int_equal(task_try(&task), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "layout 1"));
+    task_close(&task);
+}
+
+static FILE *log_lines;
+
+static void log_to_memory(char **text, size_t *length) {
+    log_lines = open_memstream(text, length);
+    assert_non_null(log_lines);
+    logger_setup(log_lines, LOGGER_WARN, LOGGER_TEXT);
+}
+
+static void rows_and_buckets_too_large_to_be_packed_are_warned_of(void **state) {
+    (void)state;
+    struct task task;
+    char *text = NULL;
+    size_t length;
+    freeReplyObject(ask("CONFIG SET hash-max-listpack-value 12"));
+    freeReplyObject(ask("CONFIG SET hash-max-listpack-entries 2"));
+    log_to_memory(&text, &length);
+    world.row_floats_max = 4; // 16 bytes: known before any row is
+    append_version((const uint64_t[]){1}, 1, 1);
+    task_open(&task);
+    fflush(log_lines);
+    assert_non_null(strstr(text, "rows-not-packed row_bytes=16 hash_max_listpack_value=12"));
+    assert_null(strstr(text, "buckets-not-packed"));
+    step_until(&task, 1);
+    fflush(log_lines);
+    assert_null(strstr(text, "buckets-not-packed")); // a row and the version are two fields
+    uint64_t same[2] = {1, 2};
+    while (hash_mix(same[1]) >> (64 - BUCKET_BITS) != hash_mix(1) >> (64 - BUCKET_BITS))
+        same[1]++;
+    append_version(same, 2, same[1]);
+    append_version(same, 2, same[1]); // both slices
+    step_until(&task, 3);
+    fflush(log_lines);
+    assert_non_null(strstr(text, "buckets-not-packed"));
+    task_close(&task);
+    logger_setup(stderr, LOGGER_ERROR, LOGGER_TEXT);
+    fclose(log_lines);
+    free(text);
+    freeReplyObject(ask("CONFIG SET hash-max-listpack-value 512"));
+    freeReplyObject(ask("CONFIG SET hash-max-listpack-entries 128"));
+}
+
 static void another_number_of_buckets_is_refused(void **state) {
     (void)state;
     struct task task;
@@ -282,6 +377,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(versions_arrive_whole_and_the_manifest_follows),
         TEST(the_layout_is_the_documented_one_to_the_byte),
+        TEST(quantised_rows_are_the_documented_ones_to_the_byte),
         TEST(a_flushed_redis_is_filled_again_from_the_log),
         TEST(a_restart_goes_on_where_redis_stands),
         TEST(a_rewound_group_is_read_again),
@@ -289,6 +385,8 @@ int main(void) {
         TEST(rows_that_are_gone_are_removed),
         TEST(a_lost_connection_is_made_anew),
         TEST(a_redis_out_of_memory_is_said_and_waited_for),
+        TEST(another_row_type_or_layout_is_refused),
+        TEST(rows_and_buckets_too_large_to_be_packed_are_warned_of),
         TEST(another_number_of_buckets_is_refused),
         TEST(retention_that_left_no_whole_model_names_none),
         TEST(a_server_that_would_evict_rows_is_named),

@@ -329,7 +329,7 @@ static void open_publisher(void) {
 
 int bed_begin(void **state) {
     int64_t port;
-    const int64_t *deltas_max = *state;
+    const struct bed_variant *variant = *state;
     memset(&bed, 0, sizeof bed);
     logger_setup(stderr, LOGGER_ERROR, LOGGER_TEXT);
     arena_init(&bed.run, 65536);
@@ -342,20 +342,22 @@ int bed_begin(void **state) {
     must(spec_check(&bed.spec, &err));
     must(shape_of_spec(&bed.spec, &model_settings, &bed.run, &bed.shape, &err));
     must(model_new(&bed.shape, &bed.model, &err));
-    bed.settings = (struct publisher_settings){.redis = {.host = bed.host,
-                                                         .port = port,
-                                                         .socket = "",
-                                                         .user = "",
-                                                         .password = "",
-                                                         .timeout_ms = 2000},
-                                               .bucket_bits = 5,
-                                               .deltas_max = deltas_max ? *deltas_max : 10000,
-                                               .runner = {.commit_interval_ms = 1,
-                                                          .checkpoint_interval_ms = 1000000,
-                                                          .checkpoints_kept = 2,
-                                                          .tick_interval_ms = 1000,
-                                                          .batch_records = 7,
-                                                          .stop_timeout_ms = 1000}};
+    bed.settings =
+        (struct publisher_settings){.redis = {.host = bed.host,
+                                              .port = port,
+                                              .socket = "",
+                                              .user = "",
+                                              .password = "",
+                                              .timeout_ms = 2000},
+                                    .bucket_bits = 5,
+                                    .row_type = variant ? variant->row_type : REDIS_ROW_FP32,
+                                    .deltas_max = variant ? variant->deltas_max : 10000,
+                                    .runner = {.commit_interval_ms = 1,
+                                               .checkpoint_interval_ms = 1000000,
+                                               .checkpoints_kept = 2,
+                                               .tick_interval_ms = 1000,
+                                               .batch_records = 7,
+                                               .stop_timeout_ms = 1000}};
     snprintf(bed.name, sizeof bed.name, "s%ld-%u", (long)getpid(), names_given++);
     snprintf(bed.directory, sizeof bed.directory, "build/test-scorer-%s", bed.name);
     bed.redis = redisConnect(bed.host, (int)port);

@@ -38,6 +38,11 @@ struct bed {
 extern struct bed bed;
 extern struct error err;
 
+// What a test may want another way: *state points to one, or is NULL.
+struct bed_variant {
+    int64_t deltas_max;
+    int row_type; // enum redis_row_type
+};
 int bed_begin(void **state);
 int bed_end(void **state);
 void must(enum status status);

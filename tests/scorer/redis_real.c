@@ -47,6 +47,32 @@ static void scores_equal_the_trainers_for_each_version(void **state) {
     freshet_scorer_close(scorer);
 }
 
+// Near the trainer's scores, and to the bit the same whether rows were read or followed.
+static void quantised_rows_score_close_and_alike(void **state) {
+    (void)state;
+    static float expected[ROWS * TASKS], followed[ROWS * TASKS], read[ROWS * TASKS];
+    float tolerance = bed.settings.row_type == REDIS_ROW_FP16 ? 1e-3F : 2e-2F, furthest = 0;
+    bed_version(60);
+    bed_publish();
+    struct freshet_scorer *follower = open_scorer();
+    for (int i = 0; i < 3; i++) {
+        bed_version(9);
+        bed_publish();
+        bed_await(follower, bed.version);
+        struct freshet_scorer *reader = open_scorer();
+        bed_expect(0, ROWS, expected);
+        assert_true(bed_score(follower, 0, ROWS, followed) == bed.version);
+        assert_true(bed_score(reader, 0, ROWS, read) == bed.version);
+        assert_memory_equal(followed, read, sizeof read);
+        for (size_t k = 0; k < (size_t)ROWS * TASKS; k++)
+            furthest = fmaxf(furthest, fabsf(read[k] - expected[k]));
+        freshet_scorer_close(reader);
+    }
+    assert_true(furthest <= tolerance);
+    assert_true(furthest > 1e-6F); // the rows were rounded
+    freshet_scorer_close(follower);
+}
+
 static void several_versions_at_once_are_followed(void **state) {
     (void)state;
     bed_version(60);
@@ -269,7 +295,7 @@ static void another_layout_is_refused(void **state) {
     (void)state;
     struct freshet_scorer *scorer = NULL;
     char text[256] = "";
-    freeReplyObject(ask("SET %s:{m}:manifest {\"layout\":2,\"lineage\":\"07\"}", bed.name));
+    freeReplyObject(ask("SET %s:{m}:manifest {\"layout\":1,\"lineage\":\"07\"}", bed.name));
     assert_int_equal(freshet_scorer_open(&bed.options, &scorer, text, sizeof text),
                      FRESHET_SCORER_INVALID);
     assert_non_null(strstr(text, "layout"));
@@ -277,7 +303,8 @@ static void another_layout_is_refused(void **state) {
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bed_begin, bed_end)
-    static int64_t no_deltas = 0, few_deltas = 3;
+    static struct bed_variant no_deltas = {0}, few_deltas = {.deltas_max = 3},
+                              fp16 = {10000, REDIS_ROW_FP16}, int8 = {10000, REDIS_ROW_INT8};
     const struct CMUnitTest tests[] = {
         TEST(scores_equal_the_trainers_for_each_version),
         TEST(several_versions_at_once_are_followed),
@@ -286,6 +313,10 @@ int main(void) {
             without_a_stream_of_deltas_each_version_is_read_whole, bed_begin, bed_end, &no_deltas),
         cmocka_unit_test_prestate_setup_teardown(several_versions_at_once_are_followed, bed_begin,
                                                  bed_end, &few_deltas),
+        cmocka_unit_test_prestate_setup_teardown(quantised_rows_score_close_and_alike, bed_begin,
+                                                 bed_end, &fp16),
+        cmocka_unit_test_prestate_setup_teardown(quantised_rows_score_close_and_alike, bed_begin,
+                                                 bed_end, &int8),
         TEST(a_redis_that_was_emptied_leaves_the_scorer_serving),
         TEST(repeats_of_older_versions_in_the_stream_change_nothing),
         TEST(what_is_not_there_is_said),
