@@ -15,6 +15,10 @@
  * own brings the second copy up to each newer version and then swaps the two, so that dense weights
  * and rows change at once. Scores equal the trainer's for the same version to 1e-6 (fp32 rows).
  *
+ * A request with many candidates is scored in one call, and cheapest like this: set what they share
+ * (user, context, domain) in one row, freshet_row_copy it into each candidate's, and give these
+ * their own features by ids that freshet_scorer_id made once, when the item entered the catalogue.
+ *
  * Thread-safe: any number of threads may score, each with rows of its own. */
 #ifndef FRESHET_SCORER_H
 #define FRESHET_SCORER_H
@@ -74,6 +78,15 @@ enum freshet_scorer_status freshet_row_set_integer(struct freshet_row *row, cons
 enum freshet_scorer_status freshet_row_set_number(struct freshet_row *row, const char *feature,
                                                   double value); /* numeric */
 enum freshet_scorer_status freshet_row_set_domain(struct freshet_row *row, const char *domain);
+/* All values of another row of the same scorer. */
+void freshet_row_copy(struct freshet_row *row, const struct freshet_row *from);
+/* A feature's number, for freshet_row_set_id; -1: there is none of this name, or it is numeric. */
+int freshet_scorer_feature(const struct freshet_scorer *scorer, const char *feature);
+/* The id of a value, as freshet_row_set_text would make it; it never changes, so it can be kept
+ * with the item that has it. `feature` is a number from freshet_scorer_feature. */
+uint64_t freshet_scorer_id(const struct freshet_scorer *scorer, int feature, const char *text);
+/* Categorical: sets; multi-valued: adds one. FRESHET_SCORER_INVALID: no such number. */
+enum freshet_scorer_status freshet_row_set_id(struct freshet_row *row, int feature, uint64_t id);
 /* For callers that hash as ingest does: columns in the order of the spec, as in an example. */
 enum freshet_scorer_status freshet_row_set_columns(struct freshet_row *row, const void *ids,
                                                    const void *numbers, const void *lists,

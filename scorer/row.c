@@ -89,17 +89,62 @@ static const struct spec_feature *find(struct freshet_row *row, const char *name
     return NULL;
 }
 
+void freshet_row_copy(struct freshet_row *row, const struct freshet_row *from) {
+    memcpy(row->ids, from->ids, row->categorical * sizeof *row->ids);
+    memcpy(row->numbers, from->numbers, row->numeric * sizeof *row->numbers);
+    for (size_t i = 0; i < row->multi; i++) {
+        row->lengths[i] = from->lengths[i];
+        memcpy(row->lists[i], from->lists[i], from->lengths[i] * sizeof **row->lists);
+    }
+    memcpy(row->domain, from->domain, strlen(from->domain) + 1);
+}
+
+static void put_id(struct freshet_row *row, const struct spec_feature *feature, size_t column,
+                   uint64_t id) {
+    if (feature->kind == SPEC_CATEGORICAL)
+        row->ids[column] = id;
+    else if (row->lengths[column] < (size_t)feature->length_max)
+        row->lists[column][row->lengths[column]++] = id;
+}
+
 enum freshet_scorer_status freshet_row_set_text(struct freshet_row *row, const char *name,
                                                 const char *text) {
     size_t column;
     const struct spec_feature *feature = find(row, name, &column);
     if (!feature || feature->kind == SPEC_NUMERIC)
         return FRESHET_SCORER_INVALID;
-    uint64_t id = spec_id(feature->vocabulary, text, strlen(text));
-    if (feature->kind == SPEC_CATEGORICAL)
-        row->ids[column] = id;
-    else if (row->lengths[column] < (size_t)feature->length_max)
-        row->lists[column][row->lengths[column]++] = id;
+    put_id(row, feature, column, spec_id(feature->vocabulary, text, strlen(text)));
+    return FRESHET_SCORER_OK;
+}
+
+int freshet_scorer_feature(const struct freshet_scorer *scorer, const char *name) {
+    const struct spec *spec = scorer_spec(scorer);
+    for (size_t i = 0; i < spec->features.count; i++) {
+        const struct spec_feature *feature = spec_feature_at(spec, i);
+        if (strcmp(feature->name, name) == 0)
+            return feature->kind == SPEC_NUMERIC ? -1 : (int)i;
+    }
+    return -1;
+}
+
+// The feature of a number that a caller gave, or NULL.
+static const struct spec_feature *numbered(const struct spec *spec, int feature) {
+    if (feature < 0 || (size_t)feature >= spec->features.count)
+        return NULL;
+    const struct spec_feature *found = spec_feature_at(spec, (size_t)feature);
+    return found->kind == SPEC_NUMERIC ? NULL : found;
+}
+
+uint64_t freshet_scorer_id(const struct freshet_scorer *scorer, int feature, const char *text) {
+    const struct spec_feature *found = numbered(scorer_spec(scorer), feature);
+    return found ? spec_id(found->vocabulary, text, strlen(text)) : 0;
+}
+
+enum freshet_scorer_status freshet_row_set_id(struct freshet_row *row, int feature, uint64_t id) {
+    const struct spec_feature *found = numbered(row->spec, feature);
+    if (!found)
+        return FRESHET_SCORER_INVALID;
+    put_id(row, found, row->columns[feature], id);
     return FRESHET_SCORER_OK;
 }
 
@@ -163,8 +208,8 @@ static uint32_t domain_index(const struct copy *copy, const char *name) {
     return MINIBATCH_DOMAIN_UNKNOWN;
 }
 
-enum status row_append(const struct freshet_row *row, const struct copy *copy,
-                       struct minibatch *batch, struct error *err) {
+enum status row_append(const struct freshet_row *row, const struct freshet_row *before,
+                       const struct copy *copy, struct minibatch *batch, struct error *err) {
     size_t at = batch->rows;
     for (size_t i = 0; i < row->categorical; i++)
         batch->ids[i * batch->capacity + at] = row->ids[i];
@@ -176,7 +221,9 @@ enum status row_append(const struct freshet_row *row, const struct copy *copy,
         if (status != STATUS_OK)
             return status;
     }
-    batch->domains[at] = domain_index(copy, row->domain);
+    // Candidates of one request are mostly of one domain.
+    bool same = before && strcmp(row->domain, before->domain) == 0;
+    batch->domains[at] = same ? batch->domains[at - 1] : domain_index(copy, row->domain);
     batch->rows++;
     return STATUS_OK;
 }

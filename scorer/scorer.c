@@ -308,7 +308,7 @@ static enum status score_block(const struct copy *copy, struct scratch *scratch,
     enum status status = STATUS_OK;
     minibatch_reset(&scratch->batch);
     for (size_t i = 0; status == STATUS_OK && i < count; i++)
-        status = row_append(rows[i], copy, &scratch->batch, err);
+        status = row_append(rows[i], i > 0 ? rows[i - 1] : NULL, copy, &scratch->batch, err);
     if (status != STATUS_OK)
         return status;
     model_predict(copy->model, scratch->model, &scratch->batch, 0, count, scratch->logits);

@@ -244,6 +244,53 @@ static void what_is_not_there_is_said(void **state) {
                      FRESHET_SCORER_INVALID);
 }
 
+// A request as services should build it: what is shared once, the item's ids made before.
+static void copied_rows_and_ids_made_before_score_the_same(void **state) {
+    (void)state;
+    bed_version(60);
+    bed_publish();
+    struct freshet_scorer *scorer = open_scorer();
+    int item = freshet_scorer_feature(scorer, "item_id");
+    int history = freshet_scorer_feature(scorer, "history");
+    assert_true(item >= 0 && history >= 0);
+    assert_int_equal(freshet_scorer_feature(scorer, "price"), -1);
+    assert_int_equal(freshet_scorer_feature(scorer, "no_such"), -1);
+    struct freshet_row *rows[6];
+    float scored[6 * TASKS];
+    for (int i = 0; i < 6; i++) {
+        char text[8];
+        rows[i] = freshet_row_new(scorer);
+        assert_non_null(rows[i]);
+        snprintf(text, sizeof text, "%d", i % 3);
+        // Every second row's own values were another's before: copying leaves none of them.
+        assert_int_equal(freshet_row_set_text(rows[i], "history", "9"), FRESHET_SCORER_OK);
+        freshet_row_reset(rows[i]);
+        if (i < 3) {
+            freshet_row_set_text(rows[i], "user_id", "u3");
+            freshet_row_set_integer(rows[i], "history", 4);
+            freshet_row_set_number(rows[i], "price", 2.5);
+            freshet_row_set_domain(rows[i], i == 1 ? "feed" : "home");
+            freshet_row_set_text(rows[i], "item_id", text);
+            freshet_row_set_integer(rows[i], "history", 6);
+            continue;
+        }
+        assert_int_equal(freshet_row_set_text(rows[i], "history", "9"), FRESHET_SCORER_OK);
+        freshet_row_copy(rows[i], rows[0]);
+        freshet_row_set_domain(rows[i], i == 4 ? "feed" : "home");
+        assert_int_equal(freshet_row_set_id(rows[i], item, freshet_scorer_id(scorer, item, text)),
+                         FRESHET_SCORER_OK);
+    }
+    assert_int_equal(freshet_row_set_id(rows[0], -1, 1), FRESHET_SCORER_INVALID);
+    assert_int_equal(freshet_row_set_id(rows[0], 3, 1), FRESHET_SCORER_INVALID); // price
+    assert_int_equal(freshet_scorer_score(scorer, rows, 6, scored, NULL, NULL, 0),
+                     FRESHET_SCORER_OK);
+    assert_memory_equal(scored, scored + 3 * TASKS, 3 * TASKS * sizeof(float));
+    assert_true(fabsf(scored[0] - scored[TASKS]) > 1e-6F);
+    for (int i = 0; i < 6; i++)
+        freshet_row_free(rows[i]);
+    freshet_scorer_close(scorer);
+}
+
 static void rows_take_only_what_the_model_knows(void **state) {
     (void)state;
     bed_version(30);
@@ -320,6 +367,7 @@ int main(void) {
         TEST(a_redis_that_was_emptied_leaves_the_scorer_serving),
         TEST(repeats_of_older_versions_in_the_stream_change_nothing),
         TEST(what_is_not_there_is_said),
+        TEST(copied_rows_and_ids_made_before_score_the_same),
         TEST(rows_take_only_what_the_model_knows),
         TEST(the_documented_rights_suffice),
         TEST(another_layout_is_refused),
