@@ -101,32 +101,70 @@ static void softmax_back(const real *gate, real *slope, size_t count) {
         slope[i] = gate[i] * (slope[i] - sum);
 }
 
-static void mix_back(const struct backward *back, size_t task, size_t task_end,
-                     const bool *active) {
+// Whether a pass for the active ones of [task, task_end) goes through what `owner` owns.
+static bool takes_part(size_t owner, size_t task, size_t task_end, const bool *active) {
+    return owner == NETWORK_NONE || (owner >= task && owner < task_end && active[owner]);
+}
+
+// Experts and gates begin with slopes of 0: mixtures add to them, and not all do so in each pass.
+static void mixtures_clear(const struct backward *back, size_t task, size_t task_end,
+                           const bool *active) {
     const struct model *model = back->model;
-    size_t first = back->lane->first, rows = back->lane->rows, n = model->experts;
-    size_t columns = model->planes[model->first_plane].columns;
-    size_t expert_columns = model->planes[model->last_plane].columns;
-    plane_clear(back, model->first_plane, model->gate_offset, model->gates * n);
-    plane_clear(back, model->last_plane, 0, n * model->expert_width);
-    const real *gates =
-        back->act->values[model->first_plane] + first * columns + model->gate_offset;
-    real *gate_slopes = activations_slope(back->act, model, back->pass, model->first_plane) +
-                        first * columns + model->gate_offset;
-    for (size_t g = 0; g < model->gates; g++) {
-        size_t owner = model->planes[model->mix_plane[g]].task;
-        if (owner != NETWORK_NONE && (owner < task || owner >= task_end || !active[owner]))
+    for (size_t i = 0; i < model->mixture_count; i++) {
+        const struct mixture *mixture = &model->mixtures[i];
+        if (takes_part(model->planes[mixture->gate_plane].task, task, task_end, active))
+            plane_clear(back, mixture->gate_plane, mixture->gate_offset, mixture->gates);
+        for (size_t p = mixture->part; p < mixture->part + mixture->parts; p++) {
+            const struct mixture_part *part = &model->parts[p];
+            if (part->first && takes_part(model->planes[part->plane].task, task, task_end, active))
+                plane_clear(back, part->plane, part->offset, part->experts * mixture->width);
+        }
+    }
+}
+
+static void mix_back(const struct backward *back, const struct mixture *mixture) {
+    const struct model *model = back->model;
+    size_t first = back->lane->first, rows = back->lane->rows;
+    size_t columns = model->planes[mixture->gate_plane].columns, gate = 0;
+    size_t offset = first * columns + mixture->gate_offset;
+    const real *gates = back->act->values[mixture->gate_plane] + offset;
+    real *slopes = activations_slope(back->act, model, back->pass, mixture->gate_plane) + offset;
+    for (size_t p = mixture->part; p < mixture->part + mixture->parts; p++) {
+        const struct mixture_part *part = &model->parts[p];
+        size_t part_columns = model->planes[part->plane].columns;
+        size_t at = first * part_columns + part->offset;
+        vector_unmix(back->act->values[part->plane] + at, part_columns, gates + gate, columns,
+                     part->experts, mixture->width, rows,
+                     activations_slope(back->act, model, back->pass, mixture->out_plane) +
+                         first * mixture->width,
+                     mixture->width,
+                     activations_slope(back->act, model, back->pass, part->plane) + at,
+                     part_columns, slopes + gate, columns);
+        gate += part->experts;
+    }
+    for (size_t r = 0; r < rows; r++)
+        softmax_back(gates + r * columns, slopes + r * columns, mixture->gates);
+}
+
+// The trunk's layers and mixtures in reverse order.
+static void trunk_back(const struct backward *back, size_t task, size_t task_end,
+                       const bool *active, bool input_begun) {
+    const struct model *model = back->model;
+    size_t mixture = model->mixture_count;
+    mixtures_clear(back, task, task_end, active);
+    for (size_t l = model->trunk_end;; l--) {
+        for (; mixture > 0 && model->mixtures[mixture - 1].after == l; mixture--)
+            if (takes_part(model->mixtures[mixture - 1].task, task, task_end, active))
+                mix_back(back, &model->mixtures[mixture - 1]);
+        if (l == 0)
+            return;
+        const struct layer *layer = &model->layers[l - 1];
+        if (!takes_part(layer->task, task, task_end, active))
             continue;
-        vector_unmix(back->act->values[model->last_plane] + first * expert_columns, expert_columns,
-                     gates + g * n, columns, n, model->expert_width, rows,
-                     activations_slope(back->act, model, back->pass, model->mix_plane[g]) +
-                         first * model->expert_width,
-                     model->expert_width,
-                     activations_slope(back->act, model, back->pass, model->last_plane) +
-                         first * expert_columns,
-                     expert_columns, gate_slopes + g * n, columns);
-        for (size_t r = 0; r < rows; r++)
-            softmax_back(gates + r * columns + g * n, gate_slopes + r * columns + g * n, n);
+        if (layer->out_offset + layer->out == model->planes[layer->out_plane].columns)
+            plane_mask(back, layer->out_plane); // before the last of a plane's layers, met first
+        layer_back(back, layer, layer->in_plane == 0 && input_begun);
+        input_begun = input_begun || layer->in_plane == 0;
     }
 }
 
@@ -157,15 +195,8 @@ void network_backward(const struct model *model, struct activations *act, const 
         accumulate = true;
     }
     auxiliary_back(&back, task, task_end, active);
-    if (model->gates)
-        mix_back(&back, task, task_end, active);
-    bool input_begun = model->auxiliary_end > model->tower_begin[model->spec.task_count];
-    for (size_t l = model->trunk_end; l-- > 0;) {
-        const struct layer *layer = &model->layers[l];
-        if (layer->out_offset + layer->out == model->planes[layer->out_plane].columns)
-            plane_mask(&back, layer->out_plane); // before the last of a plane's layers, met first
-        layer_back(&back, layer, layer->in_plane == 0 && input_begun);
-    }
+    trunk_back(&back, task, task_end, active,
+               model->auxiliary_end > model->tower_begin[model->spec.task_count]);
     norm_back(&back);
 }
 

@@ -1,14 +1,11 @@
 // Makes tensors, planes and layers from the spec. The list of tensors, in order:
 //
-//   trunk.L.weight        first layer [features][experts x width + gates x experts]: experts side
-//   by
-//                         side, then gates; further layers [experts x in][out], experts stacked
-//   trunk.L.bias          [1][experts x width], then [experts][out]; gates have none
+//   trunk...             experts and gates: build_trunk.c
 //   tower.K.L.weight/bias task K; the last layer has one output, whose bias is the task's intercept
 //   auxiliary.L.weight/bias, auxiliary.task.K.weight
 //   norm.gamma, norm.beta, norm.moments, numeric.moments, default.T
 //   NAME.domain.P         a domain's own part of any of them; domain.P.embedding
-#include "model/network.h"
+#include "model/build.h"
 
 #include <string.h>
 
@@ -61,7 +58,7 @@ static size_t domains_add(struct model *model, size_t shared) {
     return first;
 }
 
-static void star_add(struct model *model, size_t tensor, bool additive) {
+void build_star(struct model *model, size_t tensor, bool additive) {
     size_t first = domains_add(model, tensor);
     if (tensor < model->tensor_capacity) {
         model->traits[tensor].star = first;
@@ -69,18 +66,48 @@ static void star_add(struct model *model, size_t tensor, bool additive) {
     }
 }
 
-static size_t plane_add(struct model *model, size_t columns, size_t task, size_t relu) {
-    model->planes[model->plane_count] =
-        (struct plane){.columns = columns, .task = task, .relu = relu};
+size_t build_plane(struct model *model, size_t columns, size_t task, size_t relu) {
+    if (model->planes)
+        model->planes[model->plane_count] =
+            (struct plane){.columns = columns, .task = task, .relu = relu};
     return model->plane_count++;
 }
 
-static void layer_add(struct model *model, struct layer layer) {
-    model->layers[model->layer_count++] = layer;
+void build_layer(struct model *model, struct layer layer) {
+    if (model->layers)
+        model->layers[model->layer_count] = layer;
+    model->layer_count++;
 }
 
-PRINTF_LIKE(5, 6)
-static size_t named(struct model *model, size_t rows, size_t columns, size_t task,
+static bool is_read(const struct model *model, size_t plane) {
+    for (size_t i = 0; i < model->part_count; i++)
+        if (model->parts[i].plane == plane)
+            return true;
+    return false;
+}
+
+size_t build_mixture(struct model *model, struct mixture mixture, const struct mixture_part *parts,
+                     size_t count) {
+    mixture.after = model->layer_count;
+    mixture.part = model->part_count;
+    size_t end = model->part_count;
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].experts == 0)
+            continue;
+        if (model->parts) {
+            model->parts[end] = parts[i];
+            model->parts[end].first = !is_read(model, parts[i].plane);
+        }
+        end++;
+    }
+    model->part_count = end;
+    mixture.parts = end - mixture.part;
+    if (model->mixtures)
+        model->mixtures[model->mixture_count] = mixture;
+    return model->mixture_count++;
+}
+
+size_t build_tensor(struct model *model, size_t rows, size_t columns, size_t task,
                     const char *format, ...) {
     char name[128];
     va_list arguments;
@@ -91,89 +118,29 @@ static size_t named(struct model *model, size_t rows, size_t columns, size_t tas
     return weight_add(model, name, rows, columns, task);
 }
 
-static void build_trunk(struct model *model) {
-    const struct model_settings *settings = &model->spec.settings;
-    bool star = settings->domains == MODEL_DOMAINS_STAR && settings->star_trunk;
-    size_t n = model->experts, width = (size_t)settings->expert_layers.items[0];
-    size_t gates = model->gates * n, in = model->features;
-    model->gate_offset = n * width;
-    model->first_plane = plane_add(model, n * width + gates, NETWORK_NONE, n * width);
-    size_t plane = model->first_plane;
-    size_t weight = weight_add(model, "trunk.0.weight", in, n * width + gates, NETWORK_NONE);
-    size_t bias = weight_add(model, "trunk.0.bias", 1, n * width, NETWORK_NONE);
-    if (settings->sharing == MODEL_MMOE && weight < model->tensor_capacity)
-        model->traits[weight].shared_columns = n * width; // a task's gate is the task's own
-    layer_add(model, (struct layer){.in = in,
-                                    .out_plane = plane,
-                                    .out = n * width + gates,
-                                    .weight = weight,
-                                    .bias = bias,
-                                    .bias_columns = n * width,
-                                    .relu = n * width,
-                                    .task = NETWORK_NONE});
-    if (star) {
-        star_add(model, weight, false);
-        star_add(model, bias, true);
-    }
-    for (size_t l = 1; l < settings->expert_layers.count; l++) {
-        size_t out = (size_t)settings->expert_layers.items[l], in_plane = plane;
-        plane = plane_add(model, n * out, NETWORK_NONE, n * out);
-        weight = named(model, n * width, out, NETWORK_NONE, "trunk.%zu.weight", l);
-        bias = named(model, n, out, NETWORK_NONE, "trunk.%zu.bias", l);
-        for (size_t e = 0; e < n; e++)
-            layer_add(model, (struct layer){.in_plane = in_plane,
-                                            .in_offset = e * width,
-                                            .in = width,
-                                            .out_plane = plane,
-                                            .out_offset = e * out,
-                                            .out = out,
-                                            .weight = weight,
-                                            .weight_offset = e * width * out,
-                                            .bias = bias,
-                                            .bias_offset = e * out,
-                                            .bias_columns = out,
-                                            .relu = out,
-                                            .task = NETWORK_NONE});
-        if (star) {
-            star_add(model, weight, false);
-            star_add(model, bias, true);
-        }
-        width = out;
-    }
-    model->last_plane = plane;
-    model->expert_width = width;
-    model->trunk_end = model->layer_count;
-    for (size_t g = 0; g < model->gates; g++) {
-        size_t task = settings->sharing == MODEL_MMOE ? g : NETWORK_NONE;
-        model->mix_plane[g] = plane_add(model, width, task, 0);
-    }
-    for (size_t k = model->gates; k < model->spec.task_count; k++)
-        model->mix_plane[k] = model->gates ? model->mix_plane[0] : model->last_plane;
-}
-
 static void build_tower(struct model *model, size_t task) {
     const struct model_settings *settings = &model->spec.settings;
     bool star = settings->domains == MODEL_DOMAINS_STAR && settings->star_towers;
-    size_t plane = model->mix_plane[task], in = model->expert_width;
+    size_t plane = model->mix_plane[task], in = model->tower_input;
     for (size_t l = 0; l <= settings->tower_layers.count; l++) {
         bool last = l == settings->tower_layers.count;
         size_t out = last ? 1 : (size_t)settings->tower_layers.items[l];
-        size_t out_plane = last ? model->logit_plane : plane_add(model, out, task, out);
-        size_t weight = named(model, in, out, task, "tower.%zu.%zu.weight", task, l);
-        size_t bias = named(model, 1, out, task, "tower.%zu.%zu.bias", task, l);
-        layer_add(model, (struct layer){.in_plane = plane,
-                                        .in = in,
-                                        .out_plane = out_plane,
-                                        .out_offset = last ? task : 0,
-                                        .out = out,
-                                        .weight = weight,
-                                        .bias = bias,
-                                        .bias_columns = out,
-                                        .relu = last ? 0 : out,
-                                        .task = task});
+        size_t out_plane = last ? model->logit_plane : build_plane(model, out, task, out);
+        size_t weight = build_tensor(model, in, out, task, "tower.%zu.%zu.weight", task, l);
+        size_t bias = build_tensor(model, 1, out, task, "tower.%zu.%zu.bias", task, l);
+        build_layer(model, (struct layer){.in_plane = plane,
+                                          .in = in,
+                                          .out_plane = out_plane,
+                                          .out_offset = last ? task : 0,
+                                          .out = out,
+                                          .weight = weight,
+                                          .bias = bias,
+                                          .bias_columns = out,
+                                          .relu = last ? 0 : out,
+                                          .task = task});
         if (star) {
-            star_add(model, weight, false);
-            star_add(model, bias, true);
+            build_star(model, weight, false);
+            build_star(model, bias, true);
         }
         plane = out_plane;
         in = out;
@@ -187,34 +154,34 @@ static void build_auxiliary(struct model *model) {
     size_t plane = 0, in = model->columns;
     for (size_t l = 0; l < settings->auxiliary_layers.count; l++) {
         size_t out = (size_t)settings->auxiliary_layers.items[l];
-        size_t out_plane = plane_add(model, out, NETWORK_NONE, out);
-        size_t weight = named(model, in, out, NETWORK_NONE, "auxiliary.%zu.weight", l);
-        size_t bias = named(model, 1, out, NETWORK_NONE, "auxiliary.%zu.bias", l);
-        layer_add(model, (struct layer){.in_plane = plane,
-                                        .in = in,
-                                        .out_plane = out_plane,
-                                        .out = out,
-                                        .weight = weight,
-                                        .bias = bias,
-                                        .bias_columns = out,
-                                        .relu = out,
-                                        .task = NETWORK_NONE});
+        size_t out_plane = build_plane(model, out, NETWORK_NONE, out);
+        size_t weight = build_tensor(model, in, out, NETWORK_NONE, "auxiliary.%zu.weight", l);
+        size_t bias = build_tensor(model, 1, out, NETWORK_NONE, "auxiliary.%zu.bias", l);
+        build_layer(model, (struct layer){.in_plane = plane,
+                                          .in = in,
+                                          .out_plane = out_plane,
+                                          .out = out,
+                                          .weight = weight,
+                                          .bias = bias,
+                                          .bias_columns = out,
+                                          .relu = out,
+                                          .task = NETWORK_NONE});
         plane = out_plane;
         in = out;
     }
     for (size_t k = 0; k < model->spec.task_count; k++)
-        layer_add(model,
-                  (struct layer){.in_plane = plane,
-                                 .in = in,
-                                 .out_plane = model->logit_plane,
-                                 .out_offset = k,
-                                 .out = 1,
-                                 .weight = named(model, in, 1, k, "auxiliary.task.%zu.weight", k),
-                                 .bias = NETWORK_NONE,
-                                 .task = k});
+        build_layer(model, (struct layer){.in_plane = plane,
+                                          .in = in,
+                                          .out_plane = model->logit_plane,
+                                          .out_offset = k,
+                                          .out = 1,
+                                          .weight = build_tensor(model, in, 1, k,
+                                                                 "auxiliary.task.%zu.weight", k),
+                                          .bias = NETWORK_NONE,
+                                          .task = k});
     for (size_t p = 0; p < model->domain_count; p++) {
-        size_t at =
-            named(model, 1, NETWORK_DOMAIN_DIMENSION, NETWORK_NONE, "domain.%zu.embedding", p);
+        size_t at = build_tensor(model, 1, NETWORK_DOMAIN_DIMENSION, NETWORK_NONE,
+                                 "domain.%zu.embedding", p);
         if (p == 0)
             model->domain_embedding = at;
         if (at < model->tensor_capacity)
@@ -237,8 +204,8 @@ static void build_statistics(struct model *model) {
         model->norm_beta = weight_add(model, "norm.beta", 1, model->embedded, NETWORK_NONE);
         model->norm_moments = moments_add(model, "norm.moments", model->embedded);
         if (partitioned) {
-            star_add(model, model->norm_gamma, false);
-            star_add(model, model->norm_beta, true);
+            build_star(model, model->norm_gamma, false);
+            build_star(model, model->norm_beta, true);
             model->norm_domain_moments = domains_add(model, model->norm_moments);
         }
     }
@@ -259,8 +226,9 @@ static void build_statistics(struct model *model) {
 
 static void build_all(struct model *model) {
     model->plane_count = model->layer_count = model->tensor_count = model->weight_elements = 0;
-    plane_add(model, model->columns, NETWORK_NONE, 0);
-    model->logit_plane = plane_add(model, model->spec.task_count, 0, 0);
+    model->mixture_count = model->part_count = 0;
+    build_plane(model, model->columns, NETWORK_NONE, 0);
+    model->logit_plane = build_plane(model, model->spec.task_count, 0, 0);
     build_trunk(model);
     for (size_t k = 0; k < model->spec.task_count; k++) {
         model->tower_begin[k] = model->layer_count;
@@ -319,28 +287,30 @@ static bool derived_get(struct model *model) {
            (model->norm_gamma == NETWORK_NONE || model->norm_scale);
 }
 
+// Room for all that build_all has counted.
+static bool lists_get(struct model *model) {
+    struct arena *run = &model->run;
+    model->planes = arena_get(run, model->plane_count, sizeof *model->planes);
+    model->layers = arena_get(run, model->layer_count, sizeof *model->layers);
+    model->mixtures = arena_get(run, model->mixture_count + 1, sizeof *model->mixtures);
+    model->parts = arena_get(run, model->part_count + 1, sizeof *model->parts);
+    model->tensors = arena_get(run, model->tensor_count, sizeof *model->tensors);
+    model->traits = arena_get(run, model->tensor_count, sizeof *model->traits);
+    return model->planes && model->layers && model->mixtures && model->parts && model->tensors &&
+           model->traits;
+}
+
 enum status network_build(struct model *model, struct error *err) {
-    const struct model_settings *settings = &model->spec.settings;
     size_t tasks = model->spec.task_count;
-    model->experts = settings->sharing == MODEL_SHARED_BOTTOM ? 1 : (size_t)settings->experts;
-    model->gates = settings->sharing == MODEL_MMOE ? tasks : settings->sharing == MODEL_OMOE;
     model->numeric_moments = model->norm_gamma = model->norm_beta = NETWORK_NONE;
     model->norm_moments = model->norm_domain_moments = model->domain_embedding = NETWORK_NONE;
-    size_t planes = 2 + settings->expert_layers.count + tasks * (1 + settings->tower_layers.count) +
-                    settings->auxiliary_layers.count;
-    size_t layers = model->experts * settings->expert_layers.count +
-                    tasks * (2 + settings->tower_layers.count) + settings->auxiliary_layers.count;
-    model->planes = arena_get(&model->run, planes, sizeof *model->planes);
-    model->layers = arena_get(&model->run, layers, sizeof *model->layers);
     model->tower_begin = arena_get(&model->run, tasks + 1, sizeof(size_t));
     model->mix_plane = arena_get(&model->run, tasks, sizeof(size_t));
-    if (!inputs_lay_out(model) || !model->planes || !model->layers || !model->tower_begin ||
-        !model->mix_plane)
-        return error_no_memory(err, layers * sizeof *model->layers, "a model");
-    build_all(model); // counts the tensors
-    model->tensors = arena_get(&model->run, model->tensor_count, sizeof *model->tensors);
-    model->traits = arena_get(&model->run, model->tensor_count, sizeof *model->traits);
-    if (!model->tensors || !model->traits)
+    model->mix_of = arena_get(&model->run, tasks, sizeof(size_t));
+    if (!inputs_lay_out(model) || !model->tower_begin || !model->mix_plane || !model->mix_of)
+        return error_no_memory(err, tasks * sizeof(size_t), "a model");
+    build_all(model); // counts
+    if (!lists_get(model))
         return error_no_memory(err, model->tensor_count * sizeof *model->tensors, "a model");
     model->tensor_capacity = model->tensor_count;
     build_all(model);

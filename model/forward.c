@@ -3,6 +3,10 @@
 #include "model/network.h"
 #include "model/vector.h"
 
+#include "base/rng.h"
+
+static const uint64_t dropout_stream = 0x65787064726f7000; // apart from other draws of the seed
+
 static void layer_rows(const struct model *model, const struct activations *act,
                        const struct layer *layer, size_t first, size_t rows, size_t domain) {
     size_t in_columns = model->planes[layer->in_plane].columns;
@@ -50,25 +54,54 @@ static void softmax(real *z, size_t count) {
         z[i] /= sum;
 }
 
+// Whether training hides expert e of a gate from a row.
+static bool hidden(const struct model *model, const struct activations *act, size_t mixture,
+                   size_t row, size_t e) {
+    uint64_t unit = mixture * NETWORK_EXPERTS_MAX + e;
+    return rng_uniform_at((uint64_t)model->spec.settings.seed + dropout_stream, act->dropout_step,
+                          row, unit) < act->expert_dropout;
+}
+
+// A hidden expert's gate is 0 and the others' sum is 1 again, as if the softmax had been taken over
+// those alone; so the softmax's backward pass needs to know of nothing.
+static void gate_hide(const struct model *model, const struct activations *act, size_t mixture,
+                      size_t row, real *z, size_t count) {
+    size_t left = count;
+    for (size_t e = 0; e < count; e++)
+        left -= hidden(model, act, mixture, row, e);
+    for (size_t e = 0; e < count && left > 0; e++)
+        if (hidden(model, act, mixture, row, e))
+            z[e] = -(real)INFINITY;
+}
+
 // Ma et al., KDD 2018, eq. 6-8: g = softmax(W x), the mixture is the sum of g_i f_i(x).
-static void mix(const struct model *model, const struct activations *act, const struct lane *lane) {
-    size_t columns = model->planes[model->first_plane].columns, n = model->experts;
-    real *gates = act->values[model->first_plane] + lane->first * columns + model->gate_offset;
-    for (size_t r = 0; r < lane->rows; r++)
-        for (size_t g = 0; g < model->gates; g++)
-            softmax(gates + r * columns + g * n, n);
-    size_t expert_columns = model->planes[model->last_plane].columns;
-    const real *experts = act->values[model->last_plane] + lane->first * expert_columns;
-    for (size_t g = 0; g < model->gates; g++) {
-        size_t plane = model->mix_plane[g];
-        vector_mix(experts, expert_columns, gates + g * n, columns, n, model->expert_width,
-                   lane->rows, act->values[plane] + lane->first * model->expert_width,
-                   model->expert_width);
+static void mix(const struct model *model, const struct activations *act, const struct lane *lane,
+                size_t at) {
+    const struct mixture *mixture = &model->mixtures[at];
+    size_t columns = model->planes[mixture->gate_plane].columns, first = lane->first;
+    real *gates = act->values[mixture->gate_plane] + first * columns + mixture->gate_offset;
+    real *out = act->values[mixture->out_plane] + first * mixture->width;
+    for (size_t r = 0; r < lane->rows; r++) {
+        if (act->expert_dropout > 0)
+            gate_hide(model, act, at, act->order[first + r], gates + r * columns, mixture->gates);
+        softmax(gates + r * columns, mixture->gates);
+    }
+    for (size_t i = 0; i < mixture->parts; i++) {
+        const struct mixture_part *part = &model->parts[mixture->part + i];
+        size_t part_columns = model->planes[part->plane].columns;
+        vector_mix(act->values[part->plane] + first * part_columns + part->offset, part_columns,
+                   gates, columns, part->experts, mixture->width, lane->rows, i > 0, out,
+                   mixture->width);
+        gates += part->experts;
     }
 }
 
 void network_forward(const struct model *model, struct activations *act, const struct lane *lane) {
-    layers_run(model, act, lane, 0, model->trunk_end);
-    mix(model, act, lane);
-    layers_run(model, act, lane, model->trunk_end, model->auxiliary_end);
+    size_t layer = 0;
+    for (size_t i = 0; i < model->mixture_count; i++) {
+        layers_run(model, act, lane, layer, model->mixtures[i].after);
+        layer = model->mixtures[i].after;
+        mix(model, act, lane, i);
+    }
+    layers_run(model, act, lane, layer, model->auxiliary_end);
 }

@@ -8,8 +8,9 @@
 // planes of a task have one.
 //
 //   input [embedded fields | numeric value, missing flag | domain embedding] -> experts' first
-//   layers and gates in one product -> experts' further layers -> mixtures by the gates -> towers
-//   -> logits; beside it the auxiliary network from the input to the logits, and the wide part.
+//   layers and gates in one product -> experts' further layers -> mixtures by the gates (under PLE
+//   this repeats, level by level, with experts of each task's own) -> towers -> logits; beside it
+//   the auxiliary network from the input to the logits, and the wide part.
 //
 // Under a star layer (Sheng et al. 2021) the weight of domain p is W_p times W, element by element,
 // kept fused; rows lie grouped by domain, and each group takes one product.
@@ -20,6 +21,7 @@
 #include "model/table.h"
 
 #define NETWORK_NONE SIZE_MAX
+#define NETWORK_EXPERTS_MAX 65536    // of one gate, for draws
 #define NETWORK_DOMAIN_DIMENSION 8   // of the domain embedding, read by the auxiliary network
 #define NETWORK_NUMBER_LIMIT 5.0     // numeric inputs are clipped to +- this many deviations
 #define NETWORK_NUMBER_FLOOR 1e-4    // added to their variance
@@ -53,7 +55,20 @@ struct layer {
     size_t weight, weight_offset;           // [in][columns of the tensor]
     size_t bias, bias_offset, bias_columns; // bias NETWORK_NONE = none
     size_t relu;                            // leading output columns
-    size_t task;
+    size_t task;                            // whose gradient; NETWORK_NONE = shared
+};
+// Experts side by side in a plane, as a mixture reads them.
+struct mixture_part {
+    size_t plane, offset, experts;
+    bool first; // no earlier mixture reads them: their slopes begin here
+};
+// out = sum over experts of gate * expert; the gate is the softmax of columns of a plane.
+struct mixture {
+    size_t after; // layers [0, after) come before it
+    size_t gate_plane, gate_offset, gates;
+    size_t part, parts; // of the model's parts, in the order of the gate's columns
+    size_t out_plane, width;
+    size_t task; // whose passes; NETWORK_NONE = all
 };
 
 struct model {
@@ -73,14 +88,16 @@ struct model {
     size_t plane_count;
     struct layer *layers;
     size_t layer_count;
+    struct mixture *mixtures;
+    struct mixture_part *parts;
+    size_t mixture_count, part_count;
     size_t trunk_end;    // layers [0, trunk_end) are the trunk's
     size_t *tower_begin; // [tasks + 1]
     size_t
-        auxiliary_end; // layers [tower_begin[tasks], auxiliary_end): hidden ones, then one a task
-    size_t experts, gates;
-    size_t first_plane, last_plane; // of the trunk; gates lie in the first behind the experts
-    size_t gate_offset, expert_width;
-    size_t *mix_plane; // [tasks] what the tower of a task reads
+        auxiliary_end;  // layers [tower_begin[tasks], auxiliary_end): hidden ones, then one a task
+    size_t *mix_plane;  // [tasks] what the tower of a task reads
+    size_t tower_input; // columns of these planes
+    size_t *mix_of;     // [tasks] the mixture that fills it; NETWORK_NONE = none
     size_t logit_plane;
     size_t numeric_moments, norm_gamma, norm_beta, norm_moments, norm_domain_moments;
     size_t domain_embedding; // first of the domains'
@@ -137,6 +154,9 @@ struct activations {
     real *raw;               // [rows_max][embedded] before normalisation; NULL without
     real **raw_slopes;       // [passes] -> [rows_max][embedded]; with normalisation
     uint32_t *order;         // [rows_max]
+    // Experts hidden from gates, drawn from (seed, step, row, gate): 0 when predicting.
+    double expert_dropout;
+    uint64_t dropout_step;
 };
 CHECKED enum status activations_init(struct activations *act, const struct model *model,
                                      size_t rows_max, size_t passes, struct error *err);

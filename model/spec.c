@@ -7,9 +7,9 @@
 
 #define FIELD(name) offsetof(struct model_settings, name)
 
-enum { WIDTH_MAX = 65536, EXPERTS_MAX = 256, DOMAINS_MAX = 4096, LAYERS_MAX = 16 };
+enum { WIDTH_MAX = 65536, EXPERTS_MAX = 256, LEVELS_MAX = 8, DOMAINS_MAX = 4096, LAYERS_MAX = 16 };
 
-static const char *const sharings[] = {"shared_bottom", "omoe", "mmoe", NULL};
+static const char *const sharings[] = {"shared_bottom", "omoe", "mmoe", "ple", NULL};
 static const char *const domains[] = {"none", "star", NULL};
 static const char *const norms[] = {"none", "moving", NULL};
 
@@ -20,14 +20,36 @@ static const struct option options[] = {
      .default_text = "mmoe",
      .choices = sharings,
      .help = "How tasks share the trunk: one network for all (shared_bottom), experts under one "
-             "gate (omoe), or experts under a gate a task (mmoe; Ma et al., KDD 2018)."},
+             "gate (omoe), experts under a gate a task (mmoe; Ma et al., KDD 2018), or levels of "
+             "shared and own experts (ple; Tang et al., RecSys 2020; one level is CGC)."},
     {.key = "experts",
      .type = OPTION_INT,
      .offset = FIELD(experts),
      .default_text = "4",
      .minimum = 1,
      .maximum = EXPERTS_MAX,
-     .help = "Experts of omoe and mmoe."},
+     .help = "Experts of omoe and mmoe; the shared ones of a level of ple."},
+    {.key = "task_experts",
+     .type = OPTION_INT,
+     .offset = FIELD(task_experts),
+     .default_text = "2",
+     .maximum = EXPERTS_MAX,
+     .help = "Under `sharing: ple`: experts of each task's own in a level."},
+    {.key = "levels",
+     .type = OPTION_INT,
+     .offset = FIELD(levels),
+     .default_text = "1",
+     .minimum = 1,
+     .maximum = LEVELS_MAX,
+     .help = "Under `sharing: ple`: levels of experts, each of `expert_layers`."},
+    {.key = "expert_dropout",
+     .type = OPTION_REAL,
+     .offset = FIELD(expert_dropout),
+     .default_text = "0",
+     .minimum = 0,
+     .maximum = 0.9,
+     .help = "Share of experts that training hides from a gate, row by row, so that gates do not "
+             "settle on one expert; 0.1 is usual (Zhao et al., RecSys 2019), 0 is off."},
     {.key = "expert_layers",
      .type = OPTION_INTS,
      .offset = FIELD(expert_layers),
@@ -140,12 +162,22 @@ static enum status check_layers(const char *key, const struct option_ints *layer
 }
 
 static enum status check_settings(const struct model_settings *settings, struct error *err) {
-    if (settings->sharing < MODEL_SHARED_BOTTOM || settings->sharing > MODEL_MMOE)
+    if (settings->sharing < MODEL_SHARED_BOTTOM || settings->sharing > MODEL_PLE)
         return error_set(err, STATUS_INVALID, "key `model.sharing`: no such way of sharing");
     if (settings->sharing != MODEL_SHARED_BOTTOM &&
         (settings->experts < 1 || settings->experts > EXPERTS_MAX))
         return error_set(err, STATUS_INVALID, "key `model.experts`: expected 1 to %d, found %lld",
                          EXPERTS_MAX, (long long)settings->experts);
+    if (settings->sharing == MODEL_PLE &&
+        (settings->task_experts < 0 || settings->task_experts > EXPERTS_MAX))
+        return error_set(err, STATUS_INVALID,
+                         "key `model.task_experts`: expected 0 to %d, found %lld", EXPERTS_MAX,
+                         (long long)settings->task_experts);
+    if (settings->sharing == MODEL_PLE && (settings->levels < 1 || settings->levels > LEVELS_MAX))
+        return error_set(err, STATUS_INVALID, "key `model.levels`: expected 1 to %d, found %lld",
+                         LEVELS_MAX, (long long)settings->levels);
+    if (!(settings->expert_dropout >= 0 && settings->expert_dropout <= 0.9))
+        return error_set(err, STATUS_INVALID, "key `model.expert_dropout`: expected 0 to 0.9");
     if (settings->domains == MODEL_DOMAINS_STAR &&
         (settings->domains_max < 1 || settings->domains_max > DOMAINS_MAX))
         return error_set(err, STATUS_INVALID,

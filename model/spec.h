@@ -6,14 +6,17 @@
 #include "base/status.h"
 #include "config/option.h"
 
-enum model_sharing { MODEL_SHARED_BOTTOM, MODEL_OMOE, MODEL_MMOE };
+enum model_sharing { MODEL_SHARED_BOTTOM, MODEL_OMOE, MODEL_MMOE, MODEL_PLE };
 enum model_domains { MODEL_DOMAINS_NONE, MODEL_DOMAINS_STAR };
 enum model_norm { MODEL_NORM_NONE, MODEL_NORM_MOVING };
 
 // Settings of the network, owned by model/ (section `model` of the configuration).
 struct model_settings {
     int sharing;                      // enum model_sharing
-    int64_t experts;                  // OMoE, MMoE
+    int64_t experts;                  // OMoE, MMoE; PLE: shared ones a level
+    int64_t task_experts;             // PLE: own ones a task and level; 0 = none
+    int64_t levels;                   // PLE; 1 is CGC
+    double expert_dropout;            // share of (row, gate, expert) that training leaves out
     struct option_ints expert_layers; // widths, e.g. [128, 64]; the shared bottom's layers as well
     struct option_ints tower_layers;  // hidden widths of each task's tower, e.g. [32]
     int domains;                      // enum model_domains

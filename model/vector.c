@@ -48,10 +48,12 @@ void vector_column_sums(const real *d, size_t d_columns, size_t rows, size_t cou
 
 VECTOR_CLONES
 void vector_mix(const real *f, size_t f_columns, const real *gate, size_t gate_columns,
-                size_t experts, size_t width, size_t rows, real *s, size_t s_columns) {
+                size_t experts, size_t width, size_t rows, int accumulate, real *s,
+                size_t s_columns) {
     for (size_t r = 0; r < rows; r++) {
         real *restrict out = s + r * s_columns;
-        memset(out, 0, width * sizeof *out);
+        if (!accumulate)
+            memset(out, 0, width * sizeof *out);
         for (size_t e = 0; e < experts; e++) {
             const real *restrict expert = f + r * f_columns + e * width;
             real weight = gate[r * gate_columns + e];

@@ -31,9 +31,10 @@ void vector_mask(real *d, size_t d_columns, const real *h, size_t h_columns, siz
 // sums[count] (+)= alpha * sum over rows of d[rows][count].
 void vector_column_sums(const real *d, size_t d_columns, size_t rows, size_t count, real alpha,
                         real *sums);
-// Gates of one mixture: s[rows][width] = sum over e of gate[row][e] * f[row][e * width ...].
+// Gates of one mixture: s[rows][width] (+)= sum over e of gate[row][e] * f[row][e * width ...].
 void vector_mix(const real *f, size_t f_columns, const real *gate, size_t gate_columns,
-                size_t experts, size_t width, size_t rows, real *s, size_t s_columns);
+                size_t experts, size_t width, size_t rows, int accumulate, real *s,
+                size_t s_columns);
 // Its backward pass: df[row][e] += gate_e * ds[row]; dgate[row][e] = <ds[row], f[row][e]>.
 void vector_unmix(const real *f, size_t f_columns, const real *gate, size_t gate_columns,
                   size_t experts, size_t width, size_t rows, const real *ds, size_t s_columns,

@@ -28,6 +28,11 @@ static void task_gauges(struct trainer *trainer, struct metrics *metrics, size_t
     metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_loss", labels,
                            "Mean loss of the labelled rows of the last minibatch."),
                last->loss[task]);
+    metric_set(
+        metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_gate_entropy", labels,
+                    "Entropy of the task's gate over that of even use: near 0 it has settled "
+                    "on one expert."),
+        last->gate_entropy[task]);
     for (size_t g = 0; g < LEARNER_GROUPS; g++)
         group_gauges(metrics, labels, learner_group_names[g], &last->groups[g], task);
 }

@@ -96,6 +96,8 @@ struct learner_report {
     double loss[MODEL_TASKS_MAX];       // sum of weight x logloss / labelled rows, 0 without any
     uint64_t labelled[MODEL_TASKS_MAX]; // rows with a weight other than 0, skipped ones left out
     struct learner_group_report groups[LEARNER_GROUPS];
+    // Entropy of a task's gate over that of even use, mean over the first lane's rows; 0 without.
+    double gate_entropy[MODEL_TASKS_MAX];
     uint64_t skipped_rows;    // rows dropped for a NaN or infinite label, weight or logit
     uint64_t skipped_updates; // tensors and table rows that kept still: their gradient overflowed
 };

@@ -323,11 +323,30 @@ void learner_losses_sum(const struct learner *learner, double *ret_losses, uint6
     }
 }
 
+// How evenly a task's gate uses its experts: 1 = all alike, 0 = one alone.
+static double gate_entropy(const struct learner *learner, size_t task) {
+    const struct model *model = learner->model;
+    if (model->mix_of[task] == NETWORK_NONE)
+        return 0;
+    const struct mixture *mixture = &model->mixtures[model->mix_of[task]];
+    size_t columns = model->planes[mixture->gate_plane].columns;
+    double sum = 0, most = log((double)mixture->gates) * (double)learner->lane[0].rows;
+    for (size_t p = 0; p < learner->lane[0].rows; p++) {
+        const real *gate =
+            learner->act.values[mixture->gate_plane] + p * columns + mixture->gate_offset;
+        for (size_t e = 0; e < mixture->gates; e++)
+            sum -= gate[e] > (real)0 ? (double)gate[e] * log((double)gate[e]) : 0;
+    }
+    return most > 0 ? sum / most : 0;
+}
+
 static void report_take(struct learner *learner) {
     struct learner_report *report = learner->report;
     learner_losses_sum(learner, report->loss, report->labelled);
     for (size_t i = 0; i < learner->lane_count; i++)
         report->skipped_rows += learner->lane_reports[i].skipped;
+    for (size_t k = 0; k < learner->tasks; k++)
+        report->gate_entropy[k] = gate_entropy(learner, k);
     for (size_t group = 0; group < LEARNER_GROUPS; group++)
         for (size_t k = 0; k < learner->tasks; k++)
             report->groups[group].applied[k] = 1;
@@ -376,6 +395,8 @@ enum status learner_step(struct learner *learner, const struct minibatch *batch,
     struct error reason;
     learner->batch = batch;
     learner->report = &report;
+    learner->act.expert_dropout = learner->model->spec.settings.expert_dropout;
+    learner->act.dropout_step = learner->step;
     if (batch->rows > 0) {
         lanes_cut(learner);
         domains_draw(learner);

@@ -25,6 +25,7 @@ static const struct model_spec spec = {
     .task_count = 3,
     .table_count = 2,
     .settings = {.sharing = MODEL_OMOE,
+                 .levels = 1,
                  .experts = 8,
                  .expert_layers = {experts, 2},
                  .tower_layers = {towers, 1},

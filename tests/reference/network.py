@@ -1,5 +1,5 @@
-"""The networks, forward, from the papers: shared bottom, OMoE and MMoE (Ma et al., KDD 2018, eq. 5-8),
-star layers, partitioned normalisation and the auxiliary network (Sheng et al. 2021). Derivatives are
+"""The networks, forward, from the papers: shared bottom, OMoE and MMoE (Ma et al., KDD 2018, eq. 5-8), CGC
+and PLE (Tang et al., RecSys 2020, eq. 1-7), star layers, partitioned normalisation and the auxiliary network (Sheng et al. 2021). Derivatives are
 autodiff's, so nothing here can repeat a mistake of a hand-written backward pass.
 
 Tensors go by the names that the weights log gives them (model/build.c lists them).
@@ -24,7 +24,7 @@ class Shape:
         self.star = settings["domains"] == "star"
         self.domains = settings["domains_max"] + 1 if self.star else 1
         self.experts = 1 if settings["sharing"] == "shared_bottom" else settings["experts"]
-        self.gates = {"shared_bottom": 0, "omoe": 1, "mmoe": tasks}[settings["sharing"]]
+        self.gates = {"shared_bottom": 0, "omoe": 1, "mmoe": tasks, "ple": tasks}[settings["sharing"]]
         self.normed = settings["norm"] == "moving" and self.embedded > 0
         self.wide = tasks if settings["wide"] else 0
         self.auxiliary = self.star and settings["auxiliary"]
@@ -153,6 +153,8 @@ class Forward:
 
     def _trunk(self, features):
         settings, n = self.shape.settings, self.shape.experts
+        if settings["sharing"] == "ple":
+            return self._levels(features)
         star = self.shape.star and settings["star_trunk"]
         width = settings["expert_layers"][0]
         outs = []
@@ -186,6 +188,51 @@ class Forward:
             return total
         mixed = [mix(gate) for gate in gates]
         return mixed if self.shape.gates > 1 else mixed * self.shape.tasks
+
+    def _group(self, prefix, x, experts, gates):
+        """Experts and gates of one group on one level: the experts' outputs, and the gates' logits."""
+        settings = self.shape.settings
+        star = self.shape.star and settings["star_trunk"]
+        width = settings["expert_layers"][0]
+        z = self._product(x, prefix + ".0.weight", star)
+        outs = []
+        for e in range(experts):
+            mine = slice(e * width, (e + 1) * width)
+            biased = z[:, mine] + self.nodes[prefix + ".0.bias"][:, mine] if not star else \
+                self._each_domain(lambda p, mine=mine: z[self.by_domain[p]][:, mine] +
+                                  (self.nodes[prefix + ".0.bias"][:, mine] +
+                                   self.nodes[f"{prefix}.0.bias.domain.{p}"][:, mine]))
+            out = ad.relu(biased)
+            for layer, before in enumerate(settings["expert_layers"][:-1], 1):
+                name = f"{prefix}.{layer}"
+                pick = slice(e * before, (e + 1) * before)
+                out = ad.relu(self._bias(self._product(out, name + ".weight", star, pick=pick),
+                                         name + ".bias", star, e))
+            outs.append(out)
+        return outs, z[:, experts * width:experts * width + gates]
+
+    def _levels(self, features):
+        settings, tasks = self.shape.settings, self.shape.tasks
+        own, shared, levels = settings["task_experts"], settings["experts"], settings["levels"]
+        reads = [features] * (tasks + 1)
+
+        def mix(outs, logits):
+            gate = ad.softmax(logits)
+            total = outs[0] * gate[:, 0:1]
+            for e in range(1, len(outs)):
+                total = total + outs[e] * gate[:, e:e + 1]
+            return total
+        for level in range(levels):
+            groups = [self._group(f"trunk.level.{level}.task.{k}", reads[k], own, own + shared)
+                      for k in range(tasks)]
+            last = level == levels - 1
+            groups.append(self._group(f"trunk.level.{level}.shared", reads[tasks], shared,
+                                      0 if last else tasks * own + shared))
+            reads = [mix(groups[k][0] + groups[tasks][0], groups[k][1]) for k in range(tasks)]
+            if not last:
+                everyone = [out for outs, _ in groups for out in outs]
+                reads.append(mix(everyone, groups[tasks][1]))
+        return reads
 
     def _tower(self, task, x):
         star = self.shape.star and self.shape.settings["star_towers"]

@@ -122,6 +122,9 @@ class Learner:
         parts = name.split(".")
         if parts[0] == "tower":
             return int(parts[1])
+        if parts[:2] == ["trunk", "level"] and parts[3] == "task" and \
+                int(parts[2]) == self.settings["levels"] - 1:
+            return int(parts[4])
         return int(parts[2]) if name.startswith("auxiliary.task.") else None
 
     def domain_of(self, name):
@@ -131,7 +134,11 @@ class Learner:
         return int(parts[parts.index("domain") + 1])
 
     def own_columns(self, name):
-        """Columns of the trunk's first weight that are tasks' own gates (MMoE)."""
+        """Where columns of gates that are tasks' own begin: MMoE's, and PLE's before the last level."""
+        parts = name.split(".")
+        if parts[:2] == ["trunk", "level"] and parts[3] == "task" and parts[5:7] == ["0", "weight"] and \
+                int(parts[2]) == self.settings["levels"] - 2:
+            return self.settings["task_experts"] * self.settings["expert_layers"][0]
         if name.split(".domain.")[0] != "trunk.0.weight" or self.settings["sharing"] != "mmoe":
             return None
         return self.shape.experts * self.settings["expert_layers"][0]

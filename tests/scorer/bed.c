@@ -63,7 +63,9 @@ static struct spec_task tasks[] = {
      .weight = .5},
 };
 static int64_t trunk_layers[] = {12, 8}, tower_layers[] = {6}, auxiliary_layers[] = {4};
-static const struct model_settings model_settings = {.sharing = MODEL_MMOE,
+static const struct model_settings model_settings = {.sharing = MODEL_PLE,
+                                                     .task_experts = 1,
+                                                     .levels = 2,
                                                      .experts = 3,
                                                      .expert_layers = {trunk_layers, 2},
                                                      .tower_layers = {tower_layers, 1},

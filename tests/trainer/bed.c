@@ -43,6 +43,7 @@ static void bed_spec(struct bed *bed) {
 static void bed_settings(struct bed *bed) {
     bed->model = (struct model_settings){.sharing = MODEL_MMOE,
                                          .experts = 2,
+                                         .levels = 1,
                                          .expert_layers = {layers, 1},
                                          .tower_layers = {towers, 1},
                                          .domains_max = 4,

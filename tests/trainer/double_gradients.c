@@ -54,6 +54,7 @@ static void bench_init(struct bench *bench, const struct model_spec *spec) {
     fixture_batch(&bench->batch, spec, 3, 4);
     assert_int_equal(activations_init(&bench->act, model, FIXTURE_ROWS, FIXTURE_TASKS, &err),
                      STATUS_OK);
+    bench->act.expert_dropout = spec->settings.expert_dropout;
     bench->gradients = memory_new(FIXTURE_TASKS * model->weight_elements, sizeof(real));
     bench->scratch = memory_new(gradient_scratch(model), sizeof(real));
     assert_non_null(bench->gradients);
@@ -160,7 +161,7 @@ static void check_rows(struct bench *bench, size_t pass, size_t k) {
 // k < FIXTURE_TASKS: the pass of one task; else one pass for all.
 static void check_pass(struct bench *bench, size_t pass, size_t k) {
     const struct model *model = bench->model;
-    struct piece pieces[128];
+    struct piece pieces[256];
     bool passes[FIXTURE_TASKS] = {false};
     passes[pass] = true;
     assert_true(loss_of(bench, k) > 0);
@@ -168,7 +169,7 @@ static void check_pass(struct bench *bench, size_t pass, size_t k) {
         network_backward(model, &bench->act, &bench->lanes[i], pass, k == FIXTURE_TASKS ? 0 : k,
                          k == FIXTURE_TASKS ? k : k + 1, bench->active);
     size_t count = gradient_pieces(model, NULL);
-    assert_true(count <= 128);
+    assert_true(count <= 256);
     gradient_pieces(model, pieces);
     for (size_t i = 0; i < count; i++) {
         size_t from = pieces[i].task == NETWORK_NONE ? pass : 0;
@@ -204,6 +205,39 @@ static void sharings_agree_with_differences(void **state) {
     }
 }
 
+static void levels_of_experts_agree_with_differences(void **state) {
+    (void)state;
+    for (int64_t levels = 1; levels <= 3; levels++) {
+        struct model_spec spec = fixture_spec();
+        spec.settings.sharing = MODEL_PLE;
+        spec.settings.experts = 2;
+        spec.settings.levels = levels;
+        check_spec(&spec);
+        spec.settings.task_experts = 0;
+        spec.settings.expert_layers.count = 1;
+        check_spec(&spec);
+        spec.settings.task_experts = 1;
+        spec.settings.tower_layers.count = 0;
+        spec.settings.domains = MODEL_DOMAINS_STAR;
+        spec.settings.star_trunk = true;
+        spec.settings.auxiliary = levels == 2;
+        spec.settings.norm = MODEL_NORM_MOVING;
+        check_spec(&spec);
+    }
+}
+
+// A hidden expert has no slope; the others share what is left.
+static void hidden_experts_agree_with_differences(void **state) {
+    (void)state;
+    const int sharings[] = {MODEL_OMOE, MODEL_MMOE, MODEL_PLE};
+    for (size_t i = 0; i < 3; i++) {
+        struct model_spec spec = fixture_spec();
+        spec.settings.sharing = sharings[i];
+        spec.settings.expert_dropout = 0.4;
+        check_spec(&spec);
+    }
+}
+
 static void domains_agree_with_differences(void **state) {
     (void)state;
     for (unsigned bits = 0; bits < 16; bits++) {
@@ -231,6 +265,8 @@ static void normalisation_without_domains_agrees_with_differences(void **state) 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sharings_agree_with_differences),
+        cmocka_unit_test(levels_of_experts_agree_with_differences),
+        cmocka_unit_test(hidden_experts_agree_with_differences),
         cmocka_unit_test(domains_agree_with_differences),
         cmocka_unit_test(normalisation_without_domains_agrees_with_differences),
     };

@@ -80,6 +80,31 @@ static void an_mmoe_of_tied_gates_is_an_omoe(void **state) {
     learner_free(omoe);
 }
 
+static void a_cgc_without_own_experts_is_an_mmoe(void **state) {
+    (void)state;
+    struct learner_settings settings = fixture_settings();
+    struct model_spec spec = fixture_spec();
+    struct learner *mmoe = fixture_learner(&spec, &settings);
+    spec.settings.sharing = MODEL_PLE;
+    spec.settings.task_experts = 0;
+    struct learner *cgc = fixture_learner(&spec, &settings);
+    const struct model_tensor *weight = tensor_of(mmoe, "trunk.0.weight");
+    columns_copy(tensor_of(cgc, "trunk.level.0.shared.0.weight"), 0, weight, 0, 18);
+    for (size_t k = 0; k < FIXTURE_TASKS; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "trunk.level.0.task.%zu.0.weight", k);
+        columns_copy(tensor_of(cgc, name), 0, weight, 18 + 3 * k, 3);
+    }
+    const struct model_tensor *further = tensor_of(mmoe, "trunk.1.weight");
+    columns_copy(tensor_of(cgc, "trunk.level.0.shared.1.weight"), 0, further, 0, further->columns);
+    assert_same_logits(mmoe, cgc);
+    fixture_learn(mmoe, 1, 10, 1);
+    fixture_learn(cgc, 1, 10, 1);
+    assert_same_logits(mmoe, cgc);
+    learner_free(mmoe);
+    learner_free(cgc);
+}
+
 static void a_fresh_star_network_is_the_shared_one(void **state) {
     (void)state;
     struct learner_settings settings = fixture_settings();
@@ -228,6 +253,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_mmoe_of_one_expert_is_the_shared_bottom),
         cmocka_unit_test(an_mmoe_of_tied_gates_is_an_omoe),
+        cmocka_unit_test(a_cgc_without_own_experts_is_an_mmoe),
         cmocka_unit_test(a_fresh_star_network_is_the_shared_one),
         cmocka_unit_test(a_thousandfold_auxiliary_loss_leaves_shared_weights_alone),
         cmocka_unit_test(without_relaxing_metabalance_is_the_plain_sum),

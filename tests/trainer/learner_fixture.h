@@ -36,6 +36,8 @@ static inline struct model_spec fixture_spec(void) {
         .table_count = 3,
         .settings = {.sharing = MODEL_MMOE,
                      .experts = 3,
+                     .task_experts = 2,
+                     .levels = 1,
                      .expert_layers = {fixture_experts, 2},
                      .tower_layers = {fixture_tower, 1},
                      .domains = MODEL_DOMAINS_NONE,

@@ -60,6 +60,10 @@ static void each_settings(void (*check)(const struct model_spec *spec,
     spec = fixture_spec();
     spec.settings.sharing = MODEL_OMOE;
     check(&spec, &settings);
+    spec.settings.sharing = MODEL_PLE;
+    spec.settings.levels = 2;
+    spec.settings.expert_dropout = 0.1;
+    check(&spec, &settings);
 }
 
 static uint64_t learn_with_threads(const struct model_spec *spec, struct learner_settings settings,
@@ -474,6 +478,13 @@ static void settings_that_cannot_work_are_refused_by_name(void **state) {
     spec = fixture_spec();
     spec.settings.expert_layers.count = 0;
     refused(&spec, &settings, 0, "expert_layers");
+    spec = fixture_spec();
+    spec.settings.sharing = MODEL_PLE;
+    spec.settings.levels = 9;
+    refused(&spec, &settings, 0, "levels");
+    spec.settings.levels = 1;
+    spec.settings.expert_dropout = 1;
+    refused(&spec, &settings, 0, "expert_dropout");
 }
 
 static void a_batch_too_large_is_refused_and_an_empty_one_changes_nothing(void **state) {

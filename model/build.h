@@ -1,0 +1,22 @@
+// What the builders of a network share: each adds to a list of the model. The lists are walked
+// twice: the first time nothing is written, only counted, since there is no capacity yet.
+#ifndef FRESHET_MODEL_BUILD_H
+#define FRESHET_MODEL_BUILD_H
+
+#include "model/network.h"
+
+// A weight tensor [rows][columns] under a formatted name; returns its index.
+PRINTF_LIKE(5, 6)
+size_t build_tensor(struct model *model, size_t rows, size_t columns, size_t task,
+                    const char *format, ...);
+void build_star(struct model *model, size_t tensor, bool additive); // domains' own beside it
+size_t build_plane(struct model *model, size_t columns, size_t task, size_t relu);
+void build_layer(struct model *model, struct layer layer);
+// `parts` in the order of the gate's columns; parts without experts are left out. Returns its
+// index.
+size_t build_mixture(struct model *model, struct mixture mixture, const struct mixture_part *parts,
+                     size_t count);
+
+void build_trunk(struct model *model); // experts, gates, mixtures; sets mix_plane and mix_of
+
+#endif
