@@ -50,6 +50,7 @@ static enum status score_event(void *self, const struct event *event, struct err
     if (freshet_row_set_columns(scoring->row, columns->ids, columns->numbers, columns->lists,
                                 columns->domain, columns->domain_length) != FRESHET_SCORER_OK)
         return error_set(err, STATUS_INVALID, "could not score an impression: a list is too long");
+    (void)freshet_row_set_time(scoring->row, event->event_time_ms);
     json_t *line = json_object();
     json_object_set_new(line, "event_time_ms", json_integer(event->event_time_ms));
     json_object_set_new(line, "domain",
@@ -96,7 +97,9 @@ static enum status set_feature(struct scoring *scoring, const char *name, const 
             inner = set_feature(scoring, name, json_array_get(value, i), err);
         return inner;
     }
-    if (strcmp(name, "domain") == 0 && json_is_string(value))
+    if (strcmp(name, "time_ms") == 0 && json_is_integer(value))
+        status = freshet_row_set_time(scoring->row, json_integer_value(value));
+    else if (strcmp(name, "domain") == 0 && json_is_string(value))
         status = freshet_row_set_domain(scoring->row, json_string_value(value));
     else if (json_is_string(value))
         status = freshet_row_set_text(scoring->row, name, json_string_value(value));
@@ -205,7 +208,8 @@ const struct command command_score = {
     .summary = "scores events with the model in Redis",
     .help =
         "Reads a JSON object a line from standard input, values by the features' names and\n"
-        "`domain`, and writes one with a probability for each task and the model's version.\n"
+        "`domain`, with `time_ms` for streaming rates (now, where it is left out), and writes one\n"
+        "with a probability for each task and the model's version.\n"
         "\n"
         "  --from-log N  the newest N impressions of the input topic instead, through ingest's\n"
         "                mapping\n"

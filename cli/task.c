@@ -5,6 +5,8 @@
 
 #include "base/hash.h"
 #include "base/logger.h"
+#include "base/disk.h"
+#include "cli/warm.h"
 #include "ingest/ingest.h"
 #include "ingest/partitioning.h"
 #include "model/blas.h"
@@ -83,12 +85,37 @@ static enum status task_lineage(const struct settings *settings, struct log *log
     return status;
 }
 
+static enum status begin_warm(void *self, struct trainer *trainer, struct error *err) {
+    struct warm_report report;
+    return warm_start(trainer, self, NULL, &report, err);
+}
+
+// An imported file is part of what the task computes: a changed one may not continue its journal.
+static enum status find_warm(struct task *task, const struct settings *settings,
+                             struct error *err) {
+    struct buffer bytes;
+    enum status status = warm_path(settings, task->warm, sizeof task->warm, err);
+    if (status != STATUS_OK || !disk_exists(task->warm)) {
+        task->warm[0] = '\0';
+        return status;
+    }
+    buffer_init(&bytes);
+    status = disk_read_all(task->warm, &bytes, err);
+    if (status == STATUS_OK)
+        task->setup.config_hash = hash_bytes(bytes.data, bytes.length, task->setup.config_hash);
+    buffer_deinit(&bytes);
+    return status;
+}
+
 static enum status init_trainer(struct task *task, const struct task_context *context,
                                 struct error *err) {
     const struct settings *settings = context->settings;
     struct trainer *state;
     uint64_t lineage;
     enum status status = task_lineage(settings, context->log, &lineage, err);
+    if (status != STATUS_OK)
+        return status;
+    status = find_warm(task, settings, err);
     if (status != STATUS_OK)
         return status;
     task->trainer = settings->trainer;
@@ -99,7 +126,9 @@ static enum status init_trainer(struct task *task, const struct task_context *co
                                   .spec = &settings->data,
                                   .lineage = lineage,
                                   .inputs = (size_t)context->partitions,
-                                  .metrics = context->metrics};
+                                  .metrics = context->metrics,
+                                  .warm = task->warm[0] ? begin_warm : NULL,
+                                  .warm_self = task->warm};
     status = trainer_new(&setup, &state, err);
     if (status != STATUS_OK)
         return status;

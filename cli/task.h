@@ -19,6 +19,7 @@ struct task {
     enum task_kind kind;
     int32_t index;                   // of the ingest task
     void *state;                     // owned: freed by task_deinit
+    char warm[4096];                 // a trainer's imported file; "" = none
     struct trainer_settings trainer; // a trainer's, with the threads asked for
     struct runner_setup setup;
     struct stage_input *inputs; // owned

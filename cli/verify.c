@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cli/newest.h"
-#include "stage/checkpoint.h"
+#include "cli/saved_trainer.h"
 #include "trainer/domains.h"
 #include "trainer/rows.h"
 #include "trainer/trainer.h"
@@ -21,6 +21,7 @@ struct verifying {
     struct minibatch batch; // rows not yet compared
     float *scored;          // [BLOCK_ROWS][tasks] by the scorer
     float *logits;          // [tasks][rows] by the trainer
+    float *rates;
     size_t tasks;
     int64_t rows;
     double largest;
@@ -56,46 +57,23 @@ static enum status take_example(void *self, int32_t partition, const struct log_
     if (status != STATUS_OK || !(example.kind & (EXAMPLE_SCORE | EXAMPLE_LEARN)))
         return status;
     uint32_t domain = trainer_domain(verifying->trainer, example.domain, example.domain_length);
-    status = rows_append(&verifying->batch,
-                         model_spec_of(learner_model(trainer_learner(verifying->trainer))),
-                         &example, domain, &replaced, err);
+    struct counting *counting = trainer_counting(verifying->trainer);
+    counting_peek(counting, &example, verifying->rates);
+    status = rows_append(
+        &verifying->batch, model_spec_of(learner_model(trainer_learner(verifying->trainer))),
+        &example, verifying->rates, counting_columns(counting), domain, &replaced, err);
     if (status != STATUS_OK)
         return status;
+    int64_t time_ms = example.event_time_ms;
     float *scored = verifying->scored + (verifying->batch.rows - 1) * verifying->tasks;
     if (freshet_row_set_columns(verifying->row, example.ids, example.numbers, example.lists,
                                 example.domain, example.domain_length) != FRESHET_SCORER_OK ||
+        freshet_row_set_time(verifying->row, time_ms) != FRESHET_SCORER_OK ||
         freshet_scorer_score(verifying->scorer, &verifying->row, 1, scored, &verifying->version,
                              reason, sizeof reason) != FRESHET_SCORER_OK)
         return error_set(err, STATUS_INVALID, "could not score an example: %s", reason);
     verifying->rows++;
     return verifying->batch.rows == BLOCK_ROWS ? compare(verifying, err) : STATUS_OK;
-}
-
-static enum status load_trainer(const struct settings *settings, size_t partitions,
-                                struct trainer **ret_trainer, struct error *err) {
-    char directory[4096];
-    struct checkpoint_reader *reader = NULL;
-    struct trainer *trainer = NULL;
-    struct trainer_setup setup = {.settings = &settings->trainer,
-                                  .model = &settings->model,
-                                  .spec = &settings->data,
-                                  .lineage = 1,
-                                  .inputs = partitions};
-    int length =
-        snprintf(directory, sizeof directory, "%s/%s.trainer", settings->directory, settings->name);
-    if (length < 0 || (size_t)length >= sizeof directory)
-        return error_set(err, STATUS_INVALID, "`directory` is too long");
-    enum status status = checkpoint_reader_newest(directory, "trainer", &reader, err);
-    if (status == STATUS_OK)
-        status = trainer_new(&setup, &trainer, err);
-    if (status == STATUS_OK)
-        status = trainer_operations.load(trainer, reader, err);
-    checkpoint_reader_close(reader);
-    if (status == STATUS_OK)
-        *ret_trainer = trainer;
-    else
-        trainer_free(trainer);
-    return status;
 }
 
 enum status verify_scores(const struct settings *settings, struct freshet_scorer *scorer,
@@ -109,7 +87,7 @@ enum status verify_scores(const struct settings *settings, struct freshet_scorer
     if (status == STATUS_OK)
         status = log_topic_partitions(log, settings->trainer.examples, &partitions, err);
     if (status == STATUS_OK)
-        status = load_trainer(settings, (size_t)partitions, &verifying.trainer, err);
+        status = saved_trainer_load(settings, (size_t)partitions, &verifying.trainer, err);
     const struct model_spec *shape =
         status == STATUS_OK ? model_spec_of(learner_model(trainer_learner(verifying.trainer)))
                             : NULL;
@@ -118,7 +96,9 @@ enum status verify_scores(const struct settings *settings, struct freshet_scorer
     verifying.row = freshet_row_new(scorer);
     verifying.scored = memory_new(BLOCK_ROWS * verifying.tasks, sizeof(float));
     verifying.logits = memory_new(BLOCK_ROWS * verifying.tasks, sizeof(float));
-    if (status == STATUS_OK && (!verifying.row || !verifying.scored || !verifying.logits))
+    verifying.rates = memory_new(shape ? shape->numeric_count + 1 : 1, sizeof(float));
+    if (status == STATUS_OK &&
+        (!verifying.row || !verifying.rates || !verifying.scored || !verifying.logits))
         status = error_no_memory(err, BLOCK_ROWS * verifying.tasks * sizeof(float), "verifying");
     if (status == STATUS_OK)
         status =
@@ -133,6 +113,7 @@ enum status verify_scores(const struct settings *settings, struct freshet_scorer
     freshet_row_free(verifying.row);
     memory_free(verifying.scored);
     memory_free(verifying.logits);
+    memory_free(verifying.rates);
     if (shape)
         minibatch_deinit(&verifying.batch, shape);
     trainer_free(verifying.trainer);

@@ -87,13 +87,18 @@ struct chunk_bucket {
     size_t first, last;
 };
 
+// Rates are never rounded.
+static enum redis_row_type type_of(const struct writer *writer, uint32_t table) {
+    return table >= WEIGHTS_RATES_FIRST ? REDIS_ROW_FP32 : writer->row_type;
+}
+
 static size_t chunk_text_bytes(const struct writer *writer, const struct chunk_bucket *buckets,
                                size_t bucket_count) {
     size_t bytes = 4096 + (bucket_count + 1) * (REDIS_LAYOUT_KEY_MAX + 32);
     for (size_t r = bucket_count ? buckets[0].first : 0;
          bucket_count && r < buckets[bucket_count - 1].last; r++)
-        bytes +=
-            REDIS_LAYOUT_FIELD_MAX + redis_row_bytes(writer->row_type, writer->rows[r].dimension);
+        bytes += REDIS_LAYOUT_FIELD_MAX +
+                 redis_row_bytes(type_of(writer, writer->rows[r].table), writer->rows[r].dimension);
     return bytes;
 }
 
@@ -103,13 +108,14 @@ static void add_row(struct writer *writer, const struct writer_row *row) {
     add_copy(writer, field, redis_layout_field(field, row->table, row->id, writer->bucket_bits));
     if (!row->values)
         return;
-    size_t bytes = redis_row_bytes(writer->row_type, row->dimension);
-    if (writer->row_type == REDIS_ROW_FP32) {
+    enum redis_row_type type = type_of(writer, row->table);
+    size_t bytes = redis_row_bytes(type, row->dimension);
+    if (type == REDIS_ROW_FP32) {
         redis_command_add(&writer->command, row->values, bytes);
         return;
     }
     unsigned char *at = writer->text.data + writer->text.length;
-    redis_row_write(writer->row_type, row->values, row->dimension, at);
+    redis_row_write(type, row->values, row->dimension, at);
     writer->text.length += bytes;
     redis_command_add(&writer->command, at, bytes);
 }

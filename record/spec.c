@@ -107,6 +107,67 @@ static const struct option_table task_options = {
     .count = sizeof task_option_list / sizeof task_option_list[0],
 };
 
+#define RATE(member) offsetof(struct spec_rate, member)
+static const struct option rate_option_list[] = {
+    {.key = "by",
+     .type = OPTION_TEXTS,
+     .offset = RATE(by),
+     .help = "The key: categorical features, or `domain`. Several are crossed: `[user_id, tab]`."},
+    {.key = "tasks",
+     .type = OPTION_TEXTS,
+     .offset = RATE(tasks),
+     .default_text = "",
+     .help = "Of which tasks; empty = of all."},
+    {.key = "half_life",
+     .type = OPTION_DURATION,
+     .offset = RATE(half_life_ms),
+     .default_text = "7d",
+     .minimum = 0,
+     .maximum = 31536000000.0,
+     .help = "After so long, in event time, a label counts half; 0 = it never fades."},
+    {.key = "prior",
+     .type = OPTION_REAL,
+     .offset = RATE(prior),
+     .default_text = "10",
+     .minimum = 0.001,
+     .maximum = 1e6,
+     .help = "The overall share counts for so many labels of every key: rates of rare keys are "
+             "drawn to it."},
+    {.key = "admit",
+     .type = OPTION_INT,
+     .offset = RATE(admit),
+     .default_text = "1",
+     .minimum = 1,
+     .maximum = 255,
+     .help =
+         "A key gets a row at its so many-th label: for crosses, most of whose keys come once."},
+    {.key = "expire",
+     .type = OPTION_REAL,
+     .offset = RATE(expire),
+     .default_text = "0.01",
+     .minimum = 0,
+     .maximum = 1000,
+     .help = "A row goes when its counts have faded below this; 0 = never."},
+    {.key = "rows_max",
+     .type = OPTION_INT,
+     .offset = RATE(rows_max),
+     .default_text = "10000000",
+     .minimum = 1,
+     .maximum = 1000000000,
+     .help = "Rows at most; further keys get none, and are counted."},
+};
+static const struct option_table rate_options = {
+    .title = "data.rates",
+    .help =
+        "One entry a streaming rate: the smoothed share of a task's positives and the number "
+        "of its labels, by a key, as numeric inputs. A label counts once its window has closed, "
+        "whatever the label policy; training uses the values that were read for the prediction, "
+        "and a scorer reads the same rows from Redis.",
+    .struct_bytes = sizeof(struct spec_rate),
+    .options = rate_option_list,
+    .count = sizeof rate_option_list / sizeof rate_option_list[0],
+};
+
 #define SPEC(member) offsetof(struct spec, member)
 static const struct option spec_option_list[] = {
     {.key = "features",
@@ -130,6 +191,20 @@ static const struct option spec_option_list[] = {
      .offset = SPEC(user_path),
      .default_text = "",
      .help = "Path of the user in the impression, for measures by user; empty = none."},
+    {.key = "rates",
+     .type = OPTION_SECTIONS,
+     .offset = SPEC(rates),
+     .table = &rate_options,
+     .help =
+         "Streaming rates; computed by the trainer, so examples are the same with and without."},
+    {.key = "rates_lag",
+     .type = OPTION_DURATION,
+     .offset = SPEC(rates_lag_ms),
+     .default_text = "0ms",
+     .minimum = 0,
+     .maximum = 2592000000.0,
+     .help = "Rates are read as they were so long before the impression: at least what a label "
+             "takes from its window's close to Redis, so that training sees what serving will."},
 };
 const struct option_table spec_options = {
     .title = "data",
@@ -149,6 +224,11 @@ const struct spec_feature *spec_feature_at(const struct spec *spec, size_t i) {
 const struct spec_task *spec_task_at(const struct spec *spec, size_t i) {
     REQUIRE(i < spec->tasks.count);
     return (const struct spec_task *)spec->tasks.items + i;
+}
+
+const struct spec_rate *spec_rate_at(const struct spec *spec, size_t i) {
+    REQUIRE(i < spec->rates.count);
+    return (const struct spec_rate *)spec->rates.items + i;
 }
 
 size_t spec_kind_count(const struct spec *spec, enum spec_feature_kind kind) {
@@ -256,10 +336,44 @@ static enum status check_tasks(const struct spec *spec, struct error *err) {
     return STATUS_OK;
 }
 
+static bool key_part_exists(const struct spec *spec, const char *name) {
+    for (size_t i = 0; i < spec->features.count; i++)
+        if (spec_feature_at(spec, i)->kind == SPEC_CATEGORICAL &&
+            strcmp(spec_feature_at(spec, i)->name, name) == 0)
+            return true;
+    return strcmp(name, SPEC_RATE_DOMAIN) == 0;
+}
+
+static enum status check_rates(const struct spec *spec, struct error *err) {
+    if (spec->rates.count > SPEC_RATES_MAX)
+        return error_set(err, STATUS_INVALID, "data.rates: expected at most %d entries, found %zu",
+                         SPEC_RATES_MAX, spec->rates.count);
+    for (size_t i = 0; i < spec->rates.count; i++) {
+        const struct spec_rate *rate = spec_rate_at(spec, i);
+        if (rate->by.count == 0)
+            return error_set(err, STATUS_INVALID,
+                             "data.rates[%zu].by: expected at least one feature", i);
+        for (size_t k = 0; k < rate->by.count; k++)
+            if (!key_part_exists(spec, rate->by.items[k]))
+                return error_set(err, STATUS_INVALID,
+                                 "data.rates[%zu].by: '%s' is neither a categorical feature nor "
+                                 "`domain`",
+                                 i, rate->by.items[k]);
+        for (size_t k = 0; k < rate->tasks.count; k++)
+            if (task_find(spec, rate->tasks.items[k]) == spec->tasks.count)
+                return error_set(err, STATUS_INVALID,
+                                 "data.rates[%zu].tasks: there is no task '%s'", i,
+                                 rate->tasks.items[k]);
+    }
+    return STATUS_OK;
+}
+
 enum status spec_check(struct spec *spec, struct error *err) {
     enum status status = check_features(spec, err);
     if (status == STATUS_OK)
         status = check_tasks(spec, err);
+    if (status == STATUS_OK)
+        status = check_rates(spec, err);
     if (status == STATUS_OK)
         features_complete(spec);
     return status;

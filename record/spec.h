@@ -15,6 +15,8 @@ enum spec_feature_kind {
 
 #define SPEC_FEATURES_MAX 512
 #define SPEC_TASKS_MAX 32 // bits of a mask
+#define SPEC_RATES_MAX 64
+#define SPEC_RATE_DOMAIN "domain" // in a rate's key
 
 struct spec_feature {
     const char *name;
@@ -35,24 +37,38 @@ struct spec_task {
     int64_t window_ms; // after the impression; the label is final when it closes
     double weight;     // fixed task weight in the loss, >= 0
 };
+// A streaming rate (model/rates.h): how often a task's positives come, by a key.
+struct spec_rate {
+    struct option_texts by;    // categorical features, or "domain": together the key
+    struct option_texts tasks; // empty = all
+    int64_t half_life_ms;      // 0 = never decays
+    double prior;
+    int64_t admit;
+    double expire;
+    int64_t rows_max;
+};
 struct spec {
     struct option_sections features; // struct spec_feature
     struct option_sections tasks;    // struct spec_task
+    struct option_sections rates;    // struct spec_rate
+    int64_t rates_lag_ms;            // rates are read as of so long before the impression
     const char *domain_path;         // "" = one domain
     const char *user_path; // who is asked: bootstrap unit and per-user measures; "" = none
 };
-extern const struct option_table spec_options; // keys: features, tasks, domain, user
+extern const struct option_table spec_options; // keys: features, tasks, domain, user, rates
 
 // Cross-checks that a table cannot express: unique names, `given` exists and has no cycle,
-// dimensions agree within a vocabulary. STATUS_INVALID naming the key. Fills in what is empty by
-// default: a feature's path and vocabulary are its name.
+// dimensions agree within a vocabulary, rates name features and tasks that there are.
+// STATUS_INVALID naming the key. Fills in what is empty by default: a feature's path and vocabulary
+// are its name.
 CHECKED enum status spec_check(struct spec *spec, struct error *err);
 const struct spec_feature *spec_feature_at(const struct spec *spec, size_t i);
+const struct spec_rate *spec_rate_at(const struct spec *spec, size_t i);
 const struct spec_task *spec_task_at(const struct spec *spec, size_t i);
 // Number of features of a kind, in configuration order: the column order within an example.
 size_t spec_kind_count(const struct spec *spec, enum spec_feature_kind kind);
 // Changes when examples of one spec cannot be read by the other (names, kinds, order, vocabularies,
-// tasks); not with paths, windows or weights.
+// tasks); not with paths, windows, weights or rates.
 uint64_t spec_fingerprint(const struct spec *spec);
 // The id of a categorical value: XXH3 of its canonical text, seeded by the vocabulary's name.
 // Integers are canonical in decimal, text as UTF-8 bytes, enums by symbol, booleans "true"/"false".

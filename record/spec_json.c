@@ -1,4 +1,5 @@
-// The spec as JSON: {"features": [...], "tasks": [...], "domain": "...", "user": "..."}.
+// The spec as JSON: {"features": [...], "tasks": [...], "domain": "...", "user": "...", "rates":
+// [...], "rates_lag_ms": 0}; the last two are left out where there are no rates.
 #include <string.h>
 
 #include <jansson.h>
@@ -21,6 +22,33 @@ static json_t *task_to_json(const struct spec_task *task) {
                      (json_int_t)task->window_ms, "weight", task->weight);
 }
 
+static json_t *texts_to_json(const struct option_texts *texts) {
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < texts->count; i++)
+        if (json_array_append_new(array, json_string(texts->items[i])) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    return array;
+}
+
+static json_t *rate_to_json(const struct spec_rate *rate) {
+    return json_pack("{s:o, s:o, s:I, s:f, s:I, s:f, s:I}", "by", texts_to_json(&rate->by), "tasks",
+                     texts_to_json(&rate->tasks), "half_life_ms", (json_int_t)rate->half_life_ms,
+                     "prior", rate->prior, "admit", (json_int_t)rate->admit, "expire", rate->expire,
+                     "rows_max", (json_int_t)rate->rows_max);
+}
+
+static bool rates_to_json(const struct spec *spec, json_t *root) {
+    json_t *rates = json_array();
+    bool good = rates != NULL;
+    for (size_t i = 0; good && i < spec->rates.count; i++)
+        good = json_array_append_new(rates, rate_to_json(spec_rate_at(spec, i))) == 0;
+    good = json_object_set_new(root, "rates", rates) == 0 && good;
+    return good && json_object_set_new(root, "rates_lag_ms",
+                                       json_integer((json_int_t)spec->rates_lag_ms)) == 0;
+}
+
 enum status spec_to_json(const struct spec *spec, struct buffer *into, struct error *err) {
     json_t *features = json_array(), *tasks = json_array(), *root = NULL;
     char *text = NULL;
@@ -33,7 +61,7 @@ enum status spec_to_json(const struct spec *spec, struct buffer *into, struct er
     if (good)
         root = json_pack("{s:O, s:O, s:s, s:s}", "features", features, "tasks", tasks, "domain",
                          spec->domain_path, "user", spec->user_path);
-    if (root)
+    if (root && (spec->rates.count == 0 || rates_to_json(spec, root)))
         text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17));
     if (text)
         buffer_append(into, text, strlen(text));
@@ -100,6 +128,55 @@ static bool task_from_json(const json_t *object, struct arena *arena, struct spe
     return true;
 }
 
+static bool copy_texts(const json_t *object, const char *key, struct arena *arena,
+                       struct option_texts *ret_texts) {
+    const json_t *array = json_object_get(object, key);
+    size_t count = json_array_size(array);
+    const char **items = arena_get(arena, count + 1, sizeof *items);
+    if (!json_is_array(array) || !items)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *text = json_array_get(array, i);
+        items[i] = json_is_string(text)
+                       ? arena_copy_string(arena, json_string_value(text), json_string_length(text))
+                       : NULL;
+        if (!items[i])
+            return false;
+    }
+    *ret_texts = (struct option_texts){items, count};
+    return true;
+}
+
+static bool rate_from_json(const json_t *object, struct arena *arena, struct spec_rate *rate) {
+    const json_t *prior = json_object_get(object, "prior");
+    const json_t *expire = json_object_get(object, "expire");
+    if (!copy_texts(object, "by", arena, &rate->by) ||
+        !copy_texts(object, "tasks", arena, &rate->tasks) ||
+        !copy_int(object, "half_life_ms", 0, INT64_MAX, &rate->half_life_ms) ||
+        !copy_int(object, "admit", 1, 255, &rate->admit) ||
+        !copy_int(object, "rows_max", 1, INT64_MAX, &rate->rows_max) || !json_is_number(prior) ||
+        !(json_number_value(prior) > 0) || !json_is_number(expire))
+        return false;
+    rate->prior = json_number_value(prior);
+    rate->expire = json_number_value(expire);
+    return true;
+}
+
+static bool rates_fill(const json_t *root, struct arena *arena, struct spec *spec) {
+    const json_t *rates = json_object_get(root, "rates");
+    size_t count = json_array_size(rates);
+    if (count == 0)
+        return true;
+    struct spec_rate *items = arena_get(arena, count, sizeof *items);
+    if (!items || count > SPEC_RATES_MAX)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!rate_from_json(json_array_get(rates, i), arena, &items[i]))
+            return false;
+    spec->rates = (struct option_sections){items, count};
+    return copy_int(root, "rates_lag_ms", 0, INT64_MAX, &spec->rates_lag_ms);
+}
+
 static bool spec_fill(const json_t *root, struct arena *arena, struct spec *spec) {
     const json_t *features = json_object_get(root, "features");
     const json_t *tasks = json_object_get(root, "tasks");
@@ -118,7 +195,7 @@ static bool spec_fill(const json_t *root, struct arena *arena, struct spec *spec
             return false;
     spec->features = (struct option_sections){feature_items, feature_count};
     spec->tasks = (struct option_sections){task_items, task_count};
-    return copy_text(root, "domain", arena, &spec->domain_path) &&
+    return rates_fill(root, arena, spec) && copy_text(root, "domain", arena, &spec->domain_path) &&
            copy_text(root, "user", arena, &spec->user_path);
 }
 

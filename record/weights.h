@@ -19,6 +19,9 @@ enum weights_kind {
     WEIGHTS_COMMIT
 };
 
+// Tables from here on are those of streaming rates, one a rate; their rows are never rounded.
+#define WEIGHTS_RATES_FIRST UINT32_C(8192)
+
 struct weights {
     int kind;         // enum weights_kind
     uint64_t lineage; // changes when a model is begun anew or continued inexactly

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "model/spec_text.h"
 #include "record/redis_layout.h"
+#include "record/weights.h"
 #include "scorer/deltas.h"
 
 enum { GROUPS = 1 << REDIS_LAYOUT_GROUP_BITS, PIPELINE = 256, WAIT_TURNS = 200, WAIT_MS = 10 };
@@ -40,7 +41,9 @@ static void copy_clear(struct copy *copy) {
     if (copy->model && copy->leaving)
         copy->leaving(copy->self, copy->generation);
     model_free(copy->model);
+    rates_free(copy->rates);
     copy->model = NULL;
+    copy->rates = NULL;
     arena_reset(&copy->run);
     copy->domain_count = 0;
     copy->version = copy->lineage = 0;
@@ -48,6 +51,7 @@ static void copy_clear(struct copy *copy) {
 
 void copy_deinit(struct copy *copy) {
     model_free(copy->model);
+    rates_free(copy->rates);
     arena_deinit(&copy->run);
     pthread_rwlock_destroy(&copy->lock);
 }
@@ -111,6 +115,24 @@ static enum status read_domains(struct copy *copy, const json_t *names, struct e
     return STATUS_OK;
 }
 
+// Rows of rates are put as they come: who wrote them has admitted them.
+static enum status describe_rates(struct copy *copy, struct error *err) {
+    struct rates_settings settings[SPEC_RATES_MAX];
+    enum status status = rate_keys_of(&copy->spec, &copy->run, &copy->keys, err);
+    for (size_t r = 0; status == STATUS_OK && r < copy->keys.count; r++) {
+        const struct spec_rate *rate = spec_rate_at(&copy->spec, r);
+        settings[r] = (struct rates_settings){.tasks = copy->keys.rates[r].task_count,
+                                              .half_life_ms = rate->half_life_ms,
+                                              .prior = rate->prior,
+                                              .admit = 1,
+                                              .rows_max = rate->rows_max};
+    }
+    size_t own = spec_kind_count(&copy->spec, SPEC_NUMERIC);
+    if (status == STATUS_OK && own + copy->keys.columns != copy->shape.numeric_count)
+        return unusable(err, "its rates are not those of its network");
+    return status == STATUS_OK ? rates_new(settings, copy->keys.count, &copy->rates, err) : status;
+}
+
 static enum status describe(struct copy *copy, const struct manifest *manifest, struct error *err) {
     const json_t *described = json_object_get(manifest->root, "model");
     const json_t *shape = json_object_get(described, "model");
@@ -126,6 +148,8 @@ static enum status describe(struct copy *copy, const struct manifest *manifest, 
     free(spec);
     if (status == STATUS_OK)
         status = read_domains(copy, json_object_get(described, "domains"), err);
+    if (status == STATUS_OK)
+        status = describe_rates(copy, err);
     if (status == STATUS_OK)
         status = model_new(&copy->shape, &copy->model, err);
     if (status == STATUS_OK)
@@ -187,10 +211,47 @@ static enum status read_tensors(struct copy *copy, struct mirror *mirror,
 
 // ---- rows ---------------------------------------------------------------------------------------
 
+// Rates are kept as they are, whatever the model's rows are rounded to.
+static enum redis_row_type type_of(const struct copy *copy, uint32_t table) {
+    return table >= WEIGHTS_RATES_FIRST ? REDIS_ROW_FP32 : copy->row_type;
+}
+
+enum status copy_row_put(struct copy *copy, uint32_t table, uint64_t id, const void *values,
+                         size_t bytes, struct error *err) {
+    float row[4096];
+    bool rate = table >= WEIGHTS_RATES_FIRST;
+    size_t place = rate ? table - WEIGHTS_RATES_FIRST : table;
+    if (place >= (rate ? copy->keys.count : copy->shape.table_count) || id == 0)
+        return unusable(err, "it has a row of a table that there is not, or of id 0");
+    if (!values && rate)
+        rates_row_remove(copy->rates, place, id);
+    else if (!values)
+        (void)model_row_remove(copy->model, table, id);
+    if (!values)
+        return STATUS_OK;
+    size_t width = rate ? rates_width(copy->rates, place) : model_table_width(copy->model, table);
+    if (width > sizeof row / sizeof *row || bytes != redis_row_bytes(type_of(copy, table), width))
+        return unusable(err, "a row has another width than described");
+    redis_row_read(type_of(copy, table), values, width, row);
+    return rate ? rates_row_put(copy->rates, place, id, row, err)
+                : model_row_put(copy->model, table, id, row, err);
+}
+
+enum status copy_floats_put(struct copy *copy, uint32_t table, uint64_t id, const void *floats,
+                            size_t width, struct error *err) {
+    unsigned char row[4096 * sizeof(float) + sizeof(float)];
+    enum redis_row_type type = type_of(copy, table);
+    if (width > 4096)
+        return unusable(err, "a row has another width than described");
+    if (!floats)
+        return copy_row_put(copy, table, id, NULL, 0, err);
+    redis_row_write(type, floats, width, row);
+    return copy_row_put(copy, table, id, row, redis_row_bytes(type, width), err);
+}
+
 static enum status put_bucket(struct copy *copy, const redisReply *bucket, uint32_t number,
                               unsigned bucket_bits, struct error *err) {
     enum status status = STATUS_OK;
-    float values[4096];
     for (size_t i = 0; status == STATUS_OK && i + 1 < bucket->elements; i += 2) {
         const redisReply *field = bucket->element[i], *value = bucket->element[i + 1];
         uint32_t table;
@@ -198,13 +259,7 @@ static enum status put_bucket(struct copy *copy, const redisReply *bucket, uint3
         if (!redis_layout_field_read(field->str, (size_t)field->len, number, bucket_bits, &table,
                                      &id))
             continue; // the version of the bucket
-        size_t width =
-            table < copy->shape.table_count ? model_table_width(copy->model, table) : SIZE_MAX;
-        if (id == 0 || width > sizeof values / sizeof *values ||
-            (size_t)value->len != redis_row_bytes(copy->row_type, width))
-            return unusable(err, "a row has another width than described");
-        redis_row_read(copy->row_type, value->str, width, values);
-        status = model_row_put(copy->model, table, id, values, err);
+        status = copy_row_put(copy, table, id, value->str, (size_t)value->len, err);
     }
     return status;
 }

@@ -9,39 +9,20 @@
 #include "record/redis_layout.h"
 #include "record/weights.h"
 
-enum { WIDTH_MAX = 4096 };
-
 static enum status unusable(struct error *err, const char *what) {
     return error_set(err, STATUS_INVALID, "could not use the published model: %s", what);
 }
 
-// A delta's floats as a bucket would give them, so that copies that were read and copies that
-// followed are equal.
-static void round_row(enum redis_row_type type, const unsigned char *floats, size_t width,
-                      float values[WIDTH_MAX]) {
-    unsigned char row[WIDTH_MAX * sizeof(float) + sizeof(float)];
-    redis_row_write(type, floats, width, row);
-    redis_row_read(type, row, width, values);
-}
-
 static enum status put_rows(struct copy *copy, const struct weights *rows, struct error *err) {
-    if (rows->table >= copy->shape.table_count)
-        return unusable(err, "a delta names a table that there is not");
-    size_t width = model_table_width(copy->model, rows->table);
+    bool gone = rows->kind == WEIGHTS_TOMBSTONES;
+    size_t width = rows->dimension;
     enum status status = STATUS_OK;
-    float values[WIDTH_MAX];
-    if (rows->kind == WEIGHTS_ROWS && (rows->dimension != width || width > WIDTH_MAX))
-        return unusable(err, "a delta's rows have another width than described");
     for (uint32_t i = 0; status == STATUS_OK && i < rows->count; i++) {
         uint64_t id;
         memcpy(&id, rows->ids + (size_t)i * sizeof id, sizeof id);
-        if (rows->kind == WEIGHTS_TOMBSTONES) {
-            (void)model_row_remove(copy->model, rows->table, id);
-            continue;
-        }
-        round_row(copy->row_type, rows->values + (size_t)i * width * sizeof(float), width, values);
-        status = id == 0 ? unusable(err, "a delta has the id 0")
-                         : model_row_put(copy->model, rows->table, id, values, err);
+        status =
+            copy_floats_put(copy, rows->table, id,
+                            gone ? NULL : rows->values + i * width * sizeof(float), width, err);
     }
     return status;
 }

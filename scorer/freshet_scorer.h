@@ -87,6 +87,9 @@ int freshet_scorer_feature(const struct freshet_scorer *scorer, const char *feat
 uint64_t freshet_scorer_id(const struct freshet_scorer *scorer, int feature, const char *text);
 /* Categorical: sets; multi-valued: adds one. FRESHET_SCORER_INVALID: no such number. */
 enum freshet_scorer_status freshet_row_set_id(struct freshet_row *row, int feature, uint64_t id);
+/* When the impression is, in milliseconds since 1970 UTC: streaming rates are read as of then. By
+ * default when it is scored. */
+enum freshet_scorer_status freshet_row_set_time(struct freshet_row *row, int64_t time_ms);
 /* For callers that hash as ingest does: columns in the order of the spec, as in an example. */
 enum freshet_scorer_status freshet_row_set_columns(struct freshet_row *row, const void *ids,
                                                    const void *numbers, const void *lists,

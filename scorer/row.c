@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 enum { DOMAIN_BYTES = 256 };
 
 struct freshet_row {
@@ -17,6 +19,8 @@ struct freshet_row {
     uint64_t **lists; // [multi][length_max of its feature]
     size_t *lengths;  // [multi]
     char domain[DOMAIN_BYTES];
+    bool timed;
+    int64_t time_ms;
 };
 
 struct freshet_row *freshet_row_new(const struct freshet_scorer *scorer) {
@@ -71,6 +75,7 @@ void freshet_row_reset(struct freshet_row *row) {
     for (size_t i = 0; i < row->numeric; i++)
         row->numbers[i] = NAN;
     row->domain[0] = '\0';
+    row->timed = false;
 }
 
 // The feature and its column among those of its kind, or NULL.
@@ -97,6 +102,8 @@ void freshet_row_copy(struct freshet_row *row, const struct freshet_row *from) {
         memcpy(row->lists[i], from->lists[i], from->lengths[i] * sizeof **row->lists);
     }
     memcpy(row->domain, from->domain, strlen(from->domain) + 1);
+    row->timed = from->timed;
+    row->time_ms = from->time_ms;
 }
 
 static void put_id(struct freshet_row *row, const struct spec_feature *feature, size_t column,
@@ -172,6 +179,12 @@ enum freshet_scorer_status freshet_row_set_domain(struct freshet_row *row, const
     return FRESHET_SCORER_OK;
 }
 
+enum freshet_scorer_status freshet_row_set_time(struct freshet_row *row, int64_t time_ms) {
+    row->timed = true;
+    row->time_ms = time_ms;
+    return FRESHET_SCORER_OK;
+}
+
 enum freshet_scorer_status freshet_row_set_columns(struct freshet_row *row, const void *ids,
                                                    const void *numbers, const void *lists,
                                                    const char *domain, size_t domain_length) {
@@ -208,6 +221,22 @@ static uint32_t domain_index(const struct copy *copy, const char *name) {
     return MINIBATCH_DOMAIN_UNKNOWN;
 }
 
+// Behind the row's own numbers, as the trainer puts them.
+static void rates_append(const struct freshet_row *row, const struct copy *copy,
+                         struct minibatch *batch) {
+    float columns[2 * SPEC_TASKS_MAX];
+    int64_t time_ms = row->timed ? row->time_ms : clock_system.wall_ms(&clock_system);
+    size_t column = row->numeric;
+    for (size_t r = 0; r < copy->keys.count; r++) {
+        const struct rate_key *key = &copy->keys.rates[r];
+        uint64_t id =
+            rate_key_of(key, (const unsigned char *)row->ids, row->domain, strlen(row->domain));
+        rates_read(copy->rates, r, id, time_ms - copy->spec.rates_lag_ms, columns);
+        for (size_t k = 0; k < 2 * key->task_count; k++)
+            batch->numbers[column++ * batch->capacity + batch->rows] = columns[k];
+    }
+}
+
 enum status row_append(const struct freshet_row *row, const struct freshet_row *before,
                        const struct copy *copy, struct minibatch *batch, struct error *err) {
     size_t at = batch->rows;
@@ -221,6 +250,7 @@ enum status row_append(const struct freshet_row *row, const struct freshet_row *
         if (status != STATUS_OK)
             return status;
     }
+    rates_append(row, copy, batch);
     // Candidates of one request are mostly of one domain.
     bool same = before && strcmp(row->domain, before->domain) == 0;
     batch->domains[at] = same ? batch->domains[at - 1] : domain_index(copy, row->domain);

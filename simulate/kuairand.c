@@ -47,6 +47,13 @@ static const struct option rows[] = {
      .minimum = 0,
      .maximum = 4000000000.0,
      .help = "Only so many rows of the log; 0 = all."},
+    {.key = "unique_ids",
+     .type = OPTION_BOOL,
+     .offset = OPTION(unique_ids),
+     .default_text = "false",
+     .help =
+         "Rows that the data repeats (3 %) get ids of their own, so that they all count, as for "
+         "programs that read the table row by row; otherwise ingest drops repeats."},
     {.key = "finish",
      .type = OPTION_BOOL,
      .offset = OPTION(finish),
@@ -65,6 +72,7 @@ enum moment_kind { MOMENT_IMPRESSION, MOMENT_CLICK, MOMENT_LONG_VIEW, MOMENT_LIK
 
 struct row {
     int64_t time_ms, user, video, play_ms, tab;
+    bool click, long_view, like;
 };
 struct moment { // something to be written
     int64_t time_ms;
@@ -112,9 +120,12 @@ static enum status moment_add(struct loader *loader, enum moment_kind kind, int6
     return status;
 }
 
-static void id_write(const struct row *row, char id[80]) {
-    snprintf(id, 80, "%lld-%lld-%lld", (long long)row->user, (long long)row->video,
-             (long long)row->time_ms);
+static void id_write(const struct loader *loader, const struct row *row, size_t number,
+                     char id[80]) {
+    int length = snprintf(id, 80, "%lld-%lld-%lld", (long long)row->user, (long long)row->video,
+                          (long long)row->time_ms);
+    if (loader->settings->unique_ids && length > 0 && length < 80)
+        snprintf(id + length, 80 - (size_t)length, "-%zu", number);
 }
 
 static enum status row_add(struct loader *loader, const int64_t values[COLUMNS],
@@ -123,16 +134,19 @@ static enum status row_add(struct loader *loader, const int64_t values[COLUMNS],
                       .user = values[USER],
                       .video = values[VIDEO],
                       .play_ms = values[PLAY] > 0 ? values[PLAY] : 0,
-                      .tab = values[TAB]};
+                      .tab = values[TAB],
+                      .click = values[IS_CLICK] != 0,
+                      .long_view = values[LONG_VIEW] != 0,
+                      .like = values[IS_LIKE] != 0};
     char id[80];
-    id_write(&row, id);
+    id_write(loader, &row, loader->row_count, id);
     int64_t delay_ms = 1000 + (int64_t)(hash_bytes(id, strlen(id), 0) % 9001);
     enum status status = moment_add(loader, MOMENT_IMPRESSION, row.time_ms, err);
-    if (status == STATUS_OK && values[IS_CLICK] != 0)
+    if (status == STATUS_OK && row.click)
         status = moment_add(loader, MOMENT_CLICK, row.time_ms + delay_ms, err);
-    if (status == STATUS_OK && values[LONG_VIEW] != 0)
+    if (status == STATUS_OK && row.long_view)
         status = moment_add(loader, MOMENT_LONG_VIEW, row.time_ms + row.play_ms, err);
-    if (status == STATUS_OK && values[IS_LIKE] != 0)
+    if (status == STATUS_OK && row.like)
         status = moment_add(loader, MOMENT_LIKE, row.time_ms + row.play_ms / 2, err);
     void *all = loader->rows;
     if (status == STATUS_OK)
@@ -240,6 +254,9 @@ static void impression_put(struct loader *loader, const struct row *row, const c
     wire_put_long(into, (row->time_ms / 3600000 + 8) % 24); // the data is of UTC+8
     loader->account.rows_without_user += features_put(into, &loader->users, row->user);
     loader->account.rows_without_video += features_put(into, &loader->videos, row->video);
+    wire_put_long(into, row->click);
+    wire_put_long(into, row->long_view);
+    wire_put_long(into, row->like);
 }
 
 static enum status moment_write(struct loader *loader, const struct moment *moment,
@@ -247,7 +264,7 @@ static enum status moment_write(struct loader *loader, const struct moment *mome
     const struct row *row = &loader->rows[moment->row];
     enum output_topic topic = OUTPUT_CONVERSIONS;
     char id[80];
-    id_write(row, id);
+    id_write(loader, row, moment->row, id);
     switch (moment->kind) {
     case MOMENT_IMPRESSION:
         topic = OUTPUT_IMPRESSIONS;

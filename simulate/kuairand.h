@@ -10,7 +10,8 @@
 //   long_view   a conversion of kind `long_view` at time_ms + play_time_ms, when it was seen to be
 //   one is_like     a conversion of kind `like` half-way through what was played
 //
-// An impression's id is USER-VIDEO-TIME, so that the data's own duplicates stay duplicates. Counts
+// An impression's id is USER-VIDEO-TIME, so that the data's own duplicates stay duplicates (with
+// `unique_ids` the row's number stands behind it, and they do not). Counts
 // that have no natural categories are bucketed in half octaves.
 #ifndef FRESHET_SIMULATE_KUAIRAND_H
 #define FRESHET_SIMULATE_KUAIRAND_H
@@ -26,6 +27,7 @@ struct kuairand_settings {
     const char *impressions, *clicks, *conversions; // topics
     int64_t partitions;
     int64_t rows_max; // 0 = all
+    bool unique_ids;  // repeated rows get ids of their own
     bool finish;      // mark the topics as ended
 };
 extern const struct option_table kuairand_options;

@@ -1,4 +1,5 @@
 // What the trainer shows of itself: gauges and counters, refreshed once a tick at a commit.
+#include "base/logger.h"
 #include "trainer/state.h"
 
 // Of a task's gradient on one group of shared parameters, in the last minibatch.
@@ -37,13 +38,40 @@ static void task_gauges(struct trainer *trainer, struct metrics *metrics, size_t
         group_gauges(metrics, labels, learner_group_names[g], &last->groups[g], task);
 }
 
+// Says once what alarms were raised since it last spoke; after a recovery it begins anew.
+static void alarms_tell(struct trainer *trainer) {
+    uint64_t alarms = 0;
+    char text[512] = "";
+    size_t length = 0;
+    for (size_t task = 0; task < trainer->shape.task_count; task++) {
+        const struct drift *drift = measure_drift(trainer->measure, task);
+        for (size_t m = 0; m < DRIFT_MEASURES; m++) {
+            for (size_t d = 0; d < DRIFT_DETECTORS; d++) {
+                alarms += drift->alarms[m][d];
+                if (drift->alarms[m][d] > 0 && length < sizeof text)
+                    length += (size_t)snprintf(
+                        text + length, sizeof text - length, " %s.%s.%s=%llu",
+                        spec_task_at(trainer->setup.spec, task)->name, drift_measure_names[m],
+                        drift_detector_names[d], (unsigned long long)drift->alarms[m][d]);
+            }
+        }
+    }
+    if (alarms > trainer->alarms_told)
+        logger_line(LOGGER_WARN, "trainer", "drift", "new=%llu all=\"%s\"",
+                    (unsigned long long)(alarms - trainer->alarms_told), text);
+    trainer->alarms_told = alarms;
+}
+
 enum status gauges_committing(void *state, struct error *err) {
     struct trainer *trainer = state;
     struct metrics *metrics = trainer->setup.metrics;
     (void)err;
-    if (metrics == NULL || !trainer->gauges_due)
+    if (!trainer->gauges_due)
         return STATUS_OK;
     trainer->gauges_due = false;
+    alarms_tell(trainer);
+    if (metrics == NULL)
+        return STATUS_OK;
     struct report report = trainer_report(trainer);
     report_gauges(&report, metrics);
     for (size_t task = 0; task < trainer->shape.task_count; task++)
@@ -60,12 +88,19 @@ enum status gauges_committing(void *state, struct error *err) {
         {"freshet_trainer_versions_total", "Versions emitted.", counts->version},
         {"freshet_trainer_replaced_values_total", "Infinite numbers taken as missing.",
          counts->values_replaced},
+        {"freshet_trainer_dropped_rate_labels_total",
+         "Labels that found no room to wait for rates.", counting_dropped(trainer->counting)},
+        {"freshet_trainer_refused_rate_keys_total", "Keys that found data.rates.rows_max taken.",
+         rates_refused(counting_rates(trainer->counting))},
         {"freshet_trainer_unknown_domains_total", "Examples of domains without an index.",
          domains_refused(trainer->domains)},
     };
     for (size_t i = 0; i < sizeof totals / sizeof *totals; i++)
         metric_set(metrics_get(metrics, METRIC_COUNTER, totals[i].name, "", totals[i].help),
                    (double)totals[i].value);
+    metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_waiting_rate_labels", "",
+                           "Labels that streaming rates may not count yet."),
+               (double)counting_waiting(trainer->counting));
     metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_pending_impressions", "",
                            "Impressions whose predictions wait for final labels."),
                (double)pending_count(trainer->pending));

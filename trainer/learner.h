@@ -122,6 +122,8 @@ learner_each_row_in_slice(struct learner *learner, uint32_t slice, uint32_t bits
                           enum status (*each)(void *self, size_t table, uint64_t id,
                                               const float *values, struct error *err),
                           void *self, struct error *err);
+// Takes every tensor and row for changed: somebody has written into them. STATUS_EXHAUSTED.
+CHECKED enum status learner_changed_all(struct learner *learner, struct error *err);
 bool learner_tensor_changed(const struct learner *learner, size_t tensor);
 void learner_changes_clear(struct learner *learner);
 

@@ -62,6 +62,22 @@ enum status learner_each_row_in_slice(struct learner *learner, uint32_t slice, u
     return status;
 }
 
+enum status learner_changed_all(struct learner *learner, struct error *err) {
+    struct model *model = learner->model;
+    for (size_t t = 0; t < model->tensor_count; t++)
+        learner->tensor_changed[t] = true;
+    for (size_t t = 0; t < model->spec.table_count; t++) {
+        const struct table *rows = &model->tables[t];
+        enum status status = touched_reserve(&learner->touched[t], rows->slots, err);
+        if (status != STATUS_OK)
+            return status;
+        for (uint32_t slot = 0; slot < rows->slots; slot++)
+            touched_change(&learner->touched[t], slot);
+    }
+    model_settle(model);
+    return STATUS_OK;
+}
+
 bool learner_tensor_changed(const struct learner *learner, size_t tensor) {
     const struct model *model = learner->model;
     REQUIRE(tensor < model->tensor_count);

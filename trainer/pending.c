@@ -13,9 +13,9 @@ struct node {
 };
 
 struct pending {
-    size_t tasks, entries_max;
-    struct node *nodes; // [capacity]; 0 unused
-    float *logits;      // [capacity][tasks]
+    size_t tasks, width, entries_max; // width: logits and rates
+    struct node *nodes;               // [capacity]; 0 unused
+    float *values;                    // [capacity][width]: logits, then rates
     size_t capacity;
     uint32_t *buckets; // [bucket_count], a power of two, at least capacity
     size_t bucket_count;
@@ -26,13 +26,14 @@ struct pending {
 
 enum { CAPACITY_FIRST = 64 };
 
-enum status pending_new(size_t tasks, size_t entries_max, struct pending **ret_pending,
-                        struct error *err) {
+enum status pending_new(size_t tasks, size_t rates, size_t entries_max,
+                        struct pending **ret_pending, struct error *err) {
     REQUIRE(entries_max > 0 && entries_max < UINT32_MAX / 2);
     struct pending *pending = memory_new(1, sizeof *pending);
     if (pending == NULL)
         return error_no_memory(err, sizeof *pending, "kept predictions");
     pending->tasks = tasks;
+    pending->width = tasks + rates;
     pending->entries_max = entries_max;
     *ret_pending = pending;
     return STATUS_OK;
@@ -42,7 +43,7 @@ void pending_free(struct pending *pending) {
     if (pending == NULL)
         return;
     memory_free(pending->nodes);
-    memory_free(pending->logits);
+    memory_free(pending->values);
     memory_free(pending->buckets);
     memory_free(pending);
 }
@@ -82,7 +83,11 @@ static uint32_t index_of(const struct pending *pending, const struct pending_ent
 }
 
 float *pending_logits(const struct pending *pending, const struct pending_entry *entry) {
-    return &pending->logits[index_of(pending, entry) * pending->tasks];
+    return &pending->values[index_of(pending, entry) * pending->width];
+}
+
+float *pending_rates(const struct pending *pending, const struct pending_entry *entry) {
+    return pending_logits(pending, entry) + pending->tasks;
 }
 
 // Doubles the arrays and hangs the entries into a table of that size.
@@ -93,11 +98,11 @@ static enum status pending_grow(struct pending *pending, struct error *err) {
     if (nodes == NULL)
         return error_no_memory(err, capacity * sizeof *nodes, "kept predictions");
     pending->nodes = nodes;
-    float *logits = memory_resize(pending->logits, old * pending->tasks, capacity * pending->tasks,
-                                  sizeof *logits);
-    if (logits == NULL)
-        return error_no_memory(err, capacity * pending->tasks * sizeof *logits, "kept logits");
-    pending->logits = logits;
+    float *values = memory_resize(pending->values, old * pending->width, capacity * pending->width,
+                                  sizeof *values);
+    if (values == NULL)
+        return error_no_memory(err, capacity * pending->width * sizeof *values, "kept logits");
+    pending->values = values;
     uint32_t *buckets = memory_new(capacity, sizeof *buckets);
     if (buckets == NULL)
         return error_no_memory(err, capacity * sizeof *buckets, "kept predictions");
@@ -137,7 +142,7 @@ enum status pending_add(struct pending *pending, const struct pending_entry *ent
         pending->oldest = at;
     pending->newest = at;
     pending->count++;
-    memset(&pending->logits[at * pending->tasks], 0, pending->tasks * sizeof(float));
+    memset(&pending->values[at * pending->width], 0, pending->width * sizeof(float));
     return STATUS_OK;
 }
 
@@ -166,13 +171,15 @@ void pending_save(const struct pending *pending, struct buffer *into) {
     for (uint32_t i = pending->oldest; i != 0; i = pending->nodes[i].newer) {
         const struct pending_entry *entry = &pending->nodes[i].entry;
         wire_put_fixed64(into, entry->impression);
+        wire_put_fixed64(into, entry->user);
         wire_put_long(into, entry->event_time_ms);
         wire_put_long(into, entry->slot);
         wire_put_long(into, entry->domain);
         wire_put_long(into, entry->waiting);
+        wire_put_long(into, entry->bucket);
         wire_put_long(into, entry->queued);
-        for (size_t task = 0; task < pending->tasks; task++)
-            wire_put_float(into, pending->logits[i * pending->tasks + task]);
+        for (size_t k = 0; k < pending->width; k++)
+            wire_put_float(into, pending->values[i * pending->width + k]);
     }
 }
 
@@ -181,10 +188,12 @@ enum status pending_load(struct pending *pending, struct wire *in, struct error 
     int64_t count = wire_get_long(in);
     for (int64_t i = 0; i < count && !in->bad; i++) {
         struct pending_entry entry = {.impression = wire_get_fixed64(in)};
+        entry.user = wire_get_fixed64(in);
         entry.event_time_ms = wire_get_long(in);
         entry.slot = (uint32_t)wire_get_long(in);
         entry.domain = (uint32_t)wire_get_long(in);
         entry.waiting = (uint32_t)wire_get_long(in);
+        entry.bucket = (uint32_t)wire_get_long(in);
         entry.queued = (uint32_t)wire_get_long(in);
         if (pending_full(pending))
             return error_set(err, STATUS_EXHAUSTED,
@@ -196,9 +205,9 @@ enum status pending_load(struct pending *pending, struct wire *in, struct error 
         enum status status = pending_add(pending, &entry, err);
         if (status != STATUS_OK)
             return status;
-        float *logits = &pending->logits[pending->newest * pending->tasks];
-        for (size_t task = 0; task < pending->tasks; task++)
-            logits[task] = wire_get_float(in);
+        float *values = &pending->values[pending->newest * pending->width];
+        for (size_t k = 0; k < pending->width; k++)
+            values[k] = wire_get_float(in);
     }
     if (in->bad || count < 0 || pending->count != (size_t)count)
         return error_set(err, STATUS_CORRUPT, "could not read the kept predictions: malformed");

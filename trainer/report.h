@@ -6,25 +6,30 @@
 #include "base/metrics.h"
 #include "record/spec.h"
 #include "trainer/domains.h"
-#include "trainer/evaluate.h"
+#include "trainer/measure.h"
 
 struct report {
     struct evaluate *evaluate;
+    const struct measure *measure; // AUC within users and drift; NULL = without
     const struct spec *spec;       // names of tasks
     const struct domains *domains; // names of domains
     size_t domain_count;           // domains with measures of their own, `unknown` included
 };
 
-// {"tasks":[{"task":"click","all":M,"domains":[{"domain":"1","measures":M}]}]} with
+// {"tasks":[{"task":"click","all":M,"popularity":[{"bucket":"head","measures":M}],
+// "users":{"auc":..,"auc_error":..,"users":..,"labels":..},
+// "drift":{"normalised_entropy":{"adwin":ALARMS,"page_hinkley":ALARMS},"calibration":{..}},
+// "domains":[{"domain":"1","measures":M,"popularity":[..]}]}]} with
 // M = {"ever":{"count":..,"positives":..,"auc":..,"auc_error":..,"logloss":..,
 // "normalised_entropy":..,"calibration":..},"recent":{...}}; null where a measure has no value.
 void report_json(const struct report *report, struct buffer *into);
-// One line a task and domain: labels measured, positives, AUC with its standard error, NE,
-// calibration.
+// One line a task and domain, and by popularity: labels measured, positives, AUC with its standard
+// error, NE, calibration.
 void report_print(const struct report *report, FILE *stream);
 // freshet_trainer_auc, _normalised_entropy, _calibration, _measured_labels by task, domain and
 // window
-// ("ever", "recent"). Domains without a label have no series.
+// ("ever", "recent"), those of head, torso and tail with a label `popularity`; _user_auc and
+// _drift_alarms_total. What has no label has no series.
 void report_gauges(const struct report *report, struct metrics *metrics);
 
 #endif

@@ -61,8 +61,8 @@ static enum status lists_append(struct minibatch *batch, const struct model_spec
 }
 
 enum status rows_append(struct minibatch *batch, const struct model_spec *spec,
-                        const struct example *example, uint32_t domain, uint64_t *replaced,
-                        struct error *err) {
+                        const struct example *example, const float *rates, size_t rate_count,
+                        uint32_t domain, uint64_t *replaced, struct error *err) {
     REQUIRE(batch->rows < batch->capacity);
     enum status status = lists_append(batch, spec, example, err);
     if (status != STATUS_OK)
@@ -70,8 +70,9 @@ enum status rows_append(struct minibatch *batch, const struct model_spec *spec,
     size_t row = batch->rows, capacity = batch->capacity;
     for (size_t f = 0; f < spec->categorical_count; f++)
         batch->ids[f * capacity + row] = little_endian(example->ids + 8 * f, 8);
+    size_t own = spec->numeric_count - rate_count; // the example's
     for (size_t f = 0; f < spec->numeric_count; f++) {
-        float value = float_at(example->numbers, f);
+        float value = f < own ? float_at(example->numbers, f) : rates ? rates[f - own] : NAN;
         *replaced += isinf(value) ? 1 : 0;
         batch->numbers[f * capacity + row] = isinf(value) ? NAN : value;
     }

@@ -6,11 +6,12 @@
 #include "model/minibatch.h"
 #include "record/example.h"
 
-// Appends the example's features as the next row; labels and weights of all tasks become 0. There
-// is room. Infinite numbers become missing and are added to *replaced. Fails only for want of
-// memory.
+// Appends the example's features as the next row, and behind its numbers the rates read for it
+// ([rate_count]; NULL = missing); labels and weights of all tasks become 0. There is room. Infinite
+// numbers become missing and are added to *replaced. Fails only for want of memory.
 CHECKED enum status rows_append(struct minibatch *batch, const struct model_spec *spec,
-                                const struct example *example, uint32_t domain, uint64_t *replaced,
+                                const struct example *example, const float *rates,
+                                size_t rate_count, uint32_t domain, uint64_t *replaced,
                                 struct error *err);
 void rows_save(const struct minibatch *batch, const struct model_spec *spec, struct buffer *into);
 // Into an empty minibatch. STATUS_CORRUPT when malformed or of more rows than its capacity.

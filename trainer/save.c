@@ -38,9 +38,10 @@ void save_state(const struct trainer *trainer, struct buffer *into) {
     }
     domains_save(trainer->domains, into);
     pending_save(trainer->pending, into);
+    counting_save(trainer->counting, into);
     queue_save(trainer, into);
     rows_save(&trainer->batch, &trainer->shape, into);
-    evaluate_save(trainer->evaluate, into);
+    measure_save(trainer->measure, into);
 }
 
 enum status save_write(struct trainer *trainer, struct checkpoint_writer *writer,
@@ -119,11 +120,13 @@ static enum status state_load(struct trainer *trainer, struct wire *in, struct e
     if (status == STATUS_OK)
         status = pending_load(trainer->pending, in, err);
     if (status == STATUS_OK)
+        status = counting_load(trainer->counting, in, err);
+    if (status == STATUS_OK)
         status = queue_load(trainer, in, err);
     if (status == STATUS_OK)
         status = rows_load(&trainer->batch, &trainer->shape, in, err);
     if (status == STATUS_OK)
-        status = evaluate_load(trainer->evaluate, in, err);
+        status = measure_load(trainer->measure, in, err);
     if (status == STATUS_OK && (in->bad || in->at != in->end))
         status = error_set(err, STATUS_CORRUPT, "could not read the trainer's state: malformed");
     return status;

@@ -80,6 +80,25 @@ static const struct option options[] = {
      .minimum = 1,
      .maximum = 48,
      .help = "How many of these windows, the newest ones, make the recent measures."},
+    {.key = "measure_user_labels",
+     .type = OPTION_INT,
+     .offset = FIELD(measure_user_labels),
+     .default_text = "100000",
+     .minimum = 0,
+     .maximum = 100000000,
+     .help =
+         "Newest labels of each task that are kept for AUC within users, 56 bytes each; 0 = not "
+         "measured. Wants `data.user`."},
+    {.key = "popularity",
+     .type = OPTION_SECTION,
+     .offset = FIELD(popularity),
+     .table = &popularity_options,
+     .help = "Measures by the popularity of what was shown."},
+    {.key = "drift",
+     .type = OPTION_SECTION,
+     .offset = FIELD(drift),
+     .table = &drift_options,
+     .help = "Alarms when measures move."},
     {.key = "learner",
      .type = OPTION_SECTION,
      .offset = FIELD(learner),
@@ -100,6 +119,19 @@ const struct option_table trainer_options = {
     .count = sizeof options / sizeof *options,
 };
 
+size_t trainer_popularity_column(const struct trainer_settings *settings, const struct spec *spec) {
+    size_t column = 0;
+    for (size_t i = 0; i < spec->features.count; i++) {
+        const struct spec_feature *feature = spec_feature_at(spec, i);
+        if (feature->kind != SPEC_CATEGORICAL)
+            continue;
+        if (strcmp(feature->name, settings->popularity.feature) == 0)
+            return column;
+        column++;
+    }
+    return TRAINER_NO_COLUMN;
+}
+
 enum status trainer_settings_check(const struct trainer_settings *settings, const struct spec *spec,
                                    size_t *ret_target, struct error *err) {
     if (settings->pending_max <= settings->predict_rows)
@@ -107,6 +139,12 @@ enum status trainer_settings_check(const struct trainer_settings *settings, cons
                          "key `trainer.pending_max`: must be more than `trainer.predict_rows`, "
                          "which is %lld",
                          (long long)settings->predict_rows);
+    if (settings->popularity.feature[0] &&
+        trainer_popularity_column(settings, spec) == TRAINER_NO_COLUMN)
+        return error_set(err, STATUS_INVALID,
+                         "key `trainer.popularity.feature`: `%s` is none of the categorical "
+                         "`data.features`",
+                         settings->popularity.feature);
     if (spec->tasks.count == 0)
         return error_set(err, STATUS_INVALID, "key `data.tasks`: the trainer needs a task");
     size_t target = 0;

@@ -5,6 +5,7 @@
 #include "record/spec.h"
 #include "stage/runner.h"
 #include "trainer/learner.h"
+#include "trainer/measure.h"
 
 struct trainer_settings {
     const char *examples;        // topic read
@@ -17,11 +18,17 @@ struct trainer_settings {
     int64_t measure_domains;     // domains with measures of their own
     int64_t measure_window_ms;   // recent measures: length of one window of event time ...
     int64_t measure_windows;     // ... and their number
+    int64_t measure_user_labels; // kept for AUC within users, a task; 0 = not measured
+    struct popularity_settings popularity;
+    struct drift_settings drift;
     struct learner_settings learner;
     struct runner_settings runner;
 };
 extern const struct option_table trainer_options;
 
+#define TRAINER_NO_COLUMN SIZE_MAX
+// Column of the popularity feature among the categorical ones, TRAINER_NO_COLUMN where none is set.
+size_t trainer_popularity_column(const struct trainer_settings *settings, const struct spec *spec);
 // What the table cannot express. *ret_target: index of the balancer's target task, 0 where there is
 // none. STATUS_INVALID naming the key.
 CHECKED enum status trainer_settings_check(const struct trainer_settings *settings,

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "record/rate_keys.h"
+
 // The vocabulary's table: that of the first of `count` features so far that has it, else a new one.
 static uint32_t table_of(const char *const *vocabularies, const struct model_field *fields,
                          size_t count, const char *vocabulary, size_t *tables) {
@@ -43,7 +45,12 @@ enum status shape_of_spec(const struct spec *spec, const struct model_settings *
         }
     }
     shape.fields = fields;
-    enum status status = model_spec_check(&shape, err);
+    struct rate_keys keys;
+    enum status status = rate_keys_of(spec, arena, &keys, err);
+    if (status != STATUS_OK)
+        return status;
+    shape.numeric_count += keys.columns; // behind the numeric features
+    status = model_spec_check(&shape, err);
     if (status != STATUS_OK)
         return status;
     *ret_shape = shape;

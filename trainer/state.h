@@ -6,6 +6,7 @@
 
 #include "record/example.h"
 #include "trainer/chain.h"
+#include "trainer/counting.h"
 #include "trainer/pending.h"
 #include "trainer/trainer.h"
 
@@ -80,15 +81,19 @@ struct trainer {
     int64_t publish_ms;         // next version is due
     struct domains *domains;
     struct pending *pending;
+    struct counting *counting;
     struct predict_queue queue;
     struct minibatch batch;
-    struct evaluate *evaluate;
+    struct measure *measure;
+    size_t popularity_column; // of an example's ids, or TRAINER_NO_COLUMN
     struct learner *learner;
     struct chain chain; // files of its rows in the newest checkpoint
+    float *rates;       // scratch: of the record at hand
     // Not state: derived, for people
     struct learner_report last_report;
     struct error last_drop;
     bool gauges_due;
+    uint64_t alarms_told; // drift alarms that stand in the log
 };
 
 // train.c

@@ -34,13 +34,31 @@ static enum status measure(struct trainer *trainer, const struct pending_entry *
         counts->finals_dropped[FINAL_NOT_FINITE]++;
         return STATUS_OK;
     }
-    enum status status = evaluate_add(trainer->evaluate, task, entry->domain, entry->event_time_ms,
-                                      logit, label, weight, err);
-    if (status == STATUS_OK) {
-        counts->measured++;
-        counts->finals_used++;
+    struct measure_label measured = {.task = task,
+                                     .domain = entry->domain,
+                                     .bucket = (enum evaluate_bucket)entry->bucket,
+                                     .user = entry->user,
+                                     .event_time_ms = entry->event_time_ms,
+                                     .logit = logit,
+                                     .label = label,
+                                     .weight = weight};
+    enum status status = measure_add(trainer->measure, &measured, err);
+    if (status != STATUS_OK)
+        return status;
+    counts->measured++;
+    counts->finals_used++;
+    if (trainer->setup.measured != NULL) {
+        struct trainer_measured told = {.slot = entry->slot,
+                                        .impression = entry->impression,
+                                        .user = entry->user,
+                                        .event_time_ms = entry->event_time_ms,
+                                        .task = task,
+                                        .logit = logit,
+                                        .label = label,
+                                        .weight = weight};
+        trainer->setup.measured(trainer->setup.measured_self, &told);
     }
-    return status;
+    return STATUS_OK;
 }
 
 // Keeps a queued row's logits, measures the final labels that wait for them, and lets go of an
@@ -119,6 +137,15 @@ static uint32_t all_tasks(const struct trainer *trainer) {
     return (uint32_t)((UINT64_C(1) << trainer->shape.task_count) - 1);
 }
 
+// The popularity of what is shown, counted once an impression.
+static uint32_t bucket_see(struct trainer *trainer, const struct example *example) {
+    uint64_t id = 0;
+    if (trainer->popularity_column == TRAINER_NO_COLUMN)
+        return EVALUATE_ANY;
+    memcpy(&id, example->ids + trainer->popularity_column * sizeof id, sizeof id);
+    return measure_see(trainer->measure, id);
+}
+
 // Queues the row, with an entry that waits for all final labels.
 static enum status score_take(struct trainer *trainer, uint32_t slot, const struct example *example,
                               uint32_t domain, struct error *err) {
@@ -133,17 +160,26 @@ static enum status score_take(struct trainer *trainer, uint32_t slot, const stru
         pending_remove(trainer->pending, oldest);
     }
     struct pending_entry entry = {.impression = example->impression,
+                                  .user = example->user,
                                   .event_time_ms = example->event_time_ms,
                                   .slot = slot,
                                   .domain = domain,
                                   .waiting = all_tasks(trainer),
+                                  .bucket = bucket_see(trainer, example),
                                   .queued = (uint32_t)row};
+    size_t rates = counting_columns(trainer->counting);
     enum status status = pending_add(trainer->pending, &entry, err);
+    if (status == STATUS_OK && rates > 0)
+        status = counting_read(trainer->counting, example, trainer->rates, err);
     if (status == STATUS_OK)
-        status = rows_append(&queue->batch, &trainer->shape, example, domain,
+        status = rows_append(&queue->batch, &trainer->shape, example, trainer->rates, rates, domain,
                              &trainer->counts.values_replaced, err);
     if (status != STATUS_OK)
         return status;
+    if (rates > 0)
+        memcpy(pending_rates(trainer->pending,
+                             pending_find(trainer->pending, slot, example->impression)),
+               trainer->rates, rates * sizeof(float));
     queue->slots[row] = slot;
     queue->impressions[row] = example->impression;
     queue->final_masks[row] = 0;
@@ -171,6 +207,10 @@ static enum status label_take(struct trainer *trainer, struct pending_entry *ent
         counts->predictions_dropped[PREDICTION_INVALID_LABEL]++;
         return STATUS_OK;
     }
+    enum status status =
+        counting_label(trainer->counting, example, task, entry->event_time_ms, label, weight, err);
+    if (status != STATUS_OK)
+        return status;
     if (entry->queued == PENDING_NOT_QUEUED)
         return measure(trainer, entry, task, pending_logits(trainer->pending, entry)[task], label,
                        weight, err);
@@ -201,7 +241,7 @@ static enum status final_take(struct trainer *trainer, uint32_t slot, const stru
 
 static enum status learn_take(struct trainer *trainer, const struct log_record *record,
                               const struct example *example, uint32_t mask, uint32_t domain,
-                              struct error *err) {
+                              const float *rates, struct error *err) {
     struct trainer_counts *counts = &trainer->counts;
     float labels[SPEC_TASKS_MAX], weights[SPEC_TASKS_MAX];
     uint32_t usable = 0;
@@ -215,7 +255,8 @@ static enum status learn_take(struct trainer *trainer, const struct log_record *
     struct minibatch *batch = &trainer->batch;
     size_t row = batch->rows;
     uint64_t replaced = 0;
-    enum status status = rows_append(batch, &trainer->shape, example, domain, &replaced, err);
+    enum status status = rows_append(batch, &trainer->shape, example, rates,
+                                     counting_columns(trainer->counting), domain, &replaced, err);
     if (status != STATUS_OK)
         return status;
     if (row == 0)
@@ -229,6 +270,19 @@ static enum status learn_take(struct trainer *trainer, const struct log_record *
     if (example->accepted_ms > trainer->batch_accepted_ms)
         trainer->batch_accepted_ms = example->accepted_ms;
     return STATUS_OK;
+}
+
+// The rates that the impression was predicted with, before its entry may go; NULL = not known.
+static const float *rates_of(struct trainer *trainer, uint32_t slot,
+                             const struct example *example) {
+    size_t rates = counting_columns(trainer->counting);
+    if (rates == 0 || (example->kind & EXAMPLE_LEARN) == 0)
+        return NULL;
+    const struct pending_entry *entry = pending_find(trainer->pending, slot, example->impression);
+    if (entry == NULL)
+        return NULL;
+    memcpy(trainer->rates, pending_rates(trainer->pending, entry), rates * sizeof(float));
+    return trainer->rates;
 }
 
 static enum status example_take(struct trainer *trainer, const struct log_record *record,
@@ -247,11 +301,12 @@ static enum status example_take(struct trainer *trainer, const struct log_record
         status = learner_domain_add(trainer->learner, domain, err);
     if (status == STATUS_OK && (example->kind & EXAMPLE_SCORE) != 0)
         status = score_take(trainer, record->slot, example, domain, err);
+    const float *rates = status == STATUS_OK ? rates_of(trainer, record->slot, example) : NULL;
     if (status == STATUS_OK && (example->kind & (EXAMPLE_FINAL | EXAMPLE_LAST)) != 0)
         status = final_take(trainer, record->slot, example,
                             (example->kind & EXAMPLE_FINAL) != 0 ? mask : 0, err);
     if (status == STATUS_OK && (example->kind & EXAMPLE_LEARN) != 0)
-        status = learn_take(trainer, record, example, mask, domain, err);
+        status = learn_take(trainer, record, example, mask, domain, rates, err);
     if (status == STATUS_OK && (example->kind & (EXAMPLE_LEARN | EXAMPLE_SCORE)) == 0)
         counts->records_used++;
     if (status == STATUS_OK && trainer->queue.batch.rows == trainer->queue.batch.capacity)

@@ -43,12 +43,16 @@ static enum status learner_begin(struct trainer *trainer, struct error *err) {
 
 enum status trainer_begin(struct trainer *trainer, struct error *err) {
     const struct trainer_settings *settings = trainer->setup.settings;
-    struct evaluate_settings measured = {
-        .tasks = trainer->shape.task_count,
-        .domains = (size_t)settings->measure_domains,
-        .window_ms = settings->measure_window_ms,
-        .windows = (size_t)settings->measure_windows,
+    struct measure_settings measured = {
+        .evaluate = {.tasks = trainer->shape.task_count,
+                     .domains = (size_t)settings->measure_domains,
+                     .window_ms = settings->measure_window_ms,
+                     .windows = (size_t)settings->measure_windows},
+        .popularity = settings->popularity,
+        .drift = settings->drift,
+        .user_labels = (size_t)settings->measure_user_labels,
     };
+    trainer->popularity_column = trainer_popularity_column(settings, trainer->setup.spec);
     trainer->lineage = trainer->setup.lineage;
     trainer->chain.count = 0;
     trainer->counts = (struct trainer_counts){0};
@@ -65,15 +69,24 @@ enum status trainer_begin(struct trainer *trainer, struct error *err) {
     enum status status =
         domains_new((size_t)trainer->shape.settings.domains_max, &trainer->domains, err);
     if (status == STATUS_OK)
-        status = pending_new(trainer->shape.task_count, (size_t)settings->pending_max,
-                             &trainer->pending, err);
+        status = counting_new(trainer->setup.spec,
+                              (size_t)settings->pending_max * trainer->shape.task_count,
+                              &trainer->counting, err);
+    if (status == STATUS_OK)
+        status = pending_new(trainer->shape.task_count, counting_columns(trainer->counting),
+                             (size_t)settings->pending_max, &trainer->pending, err);
+    if (status == STATUS_OK) {
+        trainer->rates = memory_new(counting_columns(trainer->counting) + 1, sizeof(float));
+        if (trainer->rates == NULL)
+            status = error_no_memory(err, sizeof(float), "rates");
+    }
     if (status == STATUS_OK)
         status = queue_init(trainer, err);
     if (status == STATUS_OK)
         status = minibatch_init(&trainer->batch, &trainer->shape,
                                 (size_t)settings->learner.batch_rows, err);
     if (status == STATUS_OK)
-        status = evaluate_new(&measured, &trainer->evaluate, err);
+        status = measure_new(&measured, &trainer->measure, err);
     if (status == STATUS_OK)
         status = learner_begin(trainer, err);
     return status;
@@ -82,7 +95,7 @@ enum status trainer_begin(struct trainer *trainer, struct error *err) {
 void trainer_end(struct trainer *trainer) {
     struct predict_queue *queue = &trainer->queue;
     learner_free(trainer->learner);
-    evaluate_free(trainer->evaluate);
+    measure_free(trainer->measure);
     minibatch_deinit(&trainer->batch, &trainer->shape);
     minibatch_deinit(&queue->batch, &trainer->shape);
     memory_free(queue->slots);
@@ -90,15 +103,24 @@ void trainer_end(struct trainer *trainer) {
     memory_free(queue->final_masks);
     memory_free(queue->logits);
     pending_free(trainer->pending);
+    counting_free(trainer->counting);
+    memory_free(trainer->rates);
     domains_free(trainer->domains);
     memory_free(trainer->slots);
     trainer->learner = NULL;
-    trainer->evaluate = NULL;
+    trainer->measure = NULL;
     trainer->batch = (struct minibatch){0};
     *queue = (struct predict_queue){0};
     trainer->pending = NULL;
+    trainer->counting = NULL;
+    trainer->rates = NULL;
     trainer->domains = NULL;
     trainer->slots = NULL;
+}
+
+static enum status trainer_warm(struct trainer *trainer, struct error *err) {
+    return trainer->setup.warm ? trainer->setup.warm(trainer->setup.warm_self, trainer, err)
+                               : STATUS_OK;
 }
 
 enum status trainer_new(const struct trainer_setup *setup, struct trainer **ret_trainer,
@@ -116,6 +138,8 @@ enum status trainer_new(const struct trainer_setup *setup, struct trainer **ret_
         trainer->example_shape = example_shape_of(setup->spec);
         status = trainer_begin(trainer, err);
     }
+    if (status == STATUS_OK)
+        status = trainer_warm(trainer, err);
     if (status != STATUS_OK) {
         trainer_free(trainer);
         return status;
@@ -135,7 +159,8 @@ void trainer_free(struct trainer *trainer) {
 static enum status trainer_reset(void *state, struct error *err) {
     struct trainer *trainer = state;
     trainer_end(trainer);
-    return trainer_begin(trainer, err);
+    enum status status = trainer_begin(trainer, err);
+    return status == STATUS_OK ? trainer_warm(trainer, err) : status;
 }
 
 // The minimum over inputs that are not idle of the newest record timestamp; while one of them has
@@ -168,8 +193,7 @@ static enum status trainer_fold(void *state, const struct log_record *records, s
     return STATUS_OK;
 }
 
-// {"model": "the shape's text", "spec": {...}, "domains": [...]}
-static enum status spec_json(const struct trainer *trainer, struct buffer *into,
+enum status trainer_describe(const struct trainer *trainer, struct buffer *into,
                              struct error *err) {
     struct buffer text;
     buffer_init(&text);
@@ -195,7 +219,7 @@ static enum status trainer_publish(struct trainer *trainer, struct stage_outputs
     buffer_init(&measures);
     // Rows that wait in the queue go on waiting: a tick of the clock must not cut a block of
     // predictions, whose last bits depend on the rows that are computed together.
-    enum status status = spec_json(trainer, &spec, err);
+    enum status status = trainer_describe(trainer, &spec, err);
     report_json(&report, &measures);
     if (status == STATUS_OK && (spec.failed || measures.failed))
         status = error_no_memory(err, spec.length + measures.length, "a version's description");
@@ -211,9 +235,14 @@ static enum status trainer_publish(struct trainer *trainer, struct stage_outputs
         .measures = &measures,
         .slice_bits = (uint32_t)trainer->setup.settings->slice_bits,
     };
+    struct rates *ahead = NULL;
     uint64_t rows;
     if (status == STATUS_OK)
-        status = versions_emit(trainer->learner, &head, outputs, &rows, err);
+        status = counting_ahead(trainer->counting, trainer->watermark_ms, &ahead, err);
+    if (status == STATUS_OK)
+        status = versions_emit(trainer->learner, counting_rates(trainer->counting), ahead, &head,
+                               outputs, &rows, err);
+    rates_free(ahead);
     if (status == STATUS_OK) {
         counts->version++;
         counts->version_steps = counts->steps;
@@ -249,11 +278,14 @@ static enum status trainer_idle(void *state, uint32_t slot, bool idle,
     return STATUS_OK;
 }
 
+enum status trainer_flush(struct trainer *trainer, struct error *err) {
+    enum status status = train_predict(trainer, err);
+    return status == STATUS_OK ? train_learn(trainer, err) : status;
+}
+
 static enum status trainer_finish(void *state, struct stage_outputs *outputs, struct error *err) {
     struct trainer *trainer = state;
-    enum status status = train_predict(trainer, err);
-    if (status == STATUS_OK)
-        status = train_learn(trainer, err);
+    enum status status = trainer_flush(trainer, err);
     trainer->gauges_due = true;
     if (status == STATUS_OK && trainer->counts.version > 0 &&
         trainer->counts.records == trainer->counts.version_records)
@@ -358,13 +390,27 @@ uint32_t trainer_domain(const struct trainer *trainer, const char *text, size_t 
     return MINIBATCH_DOMAIN_UNKNOWN;
 }
 
+enum status trainer_domain_add(struct trainer *trainer, const char *text, size_t length,
+                               struct error *err) {
+    uint32_t domain;
+    bool added;
+    enum status status = domains_index(trainer->domains, text, length, &domain, &added, err);
+    return status == STATUS_OK && added ? learner_domain_add(trainer->learner, domain, err)
+                                        : status;
+}
+
+struct counting *trainer_counting(struct trainer *trainer) {
+    return trainer->counting;
+}
+
 struct learner *trainer_learner(struct trainer *trainer) {
     return trainer->learner;
 }
 
 struct report trainer_report(struct trainer *trainer) {
     return (struct report){
-        .evaluate = trainer->evaluate,
+        .evaluate = measure_evaluate(trainer->measure),
+        .measure = trainer->measure,
         .spec = trainer->setup.spec,
         .domains = trainer->domains,
         .domain_count = (size_t)trainer->setup.settings->measure_domains,

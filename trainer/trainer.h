@@ -22,10 +22,20 @@
 #define FRESHET_TRAINER_TRAINER_H
 
 #include "base/metrics.h"
+#include "trainer/counting.h"
 #include "trainer/report.h"
 #include "trainer/settings.h"
 
 struct trainer;
+
+// A prediction that met its final label.
+struct trainer_measured {
+    uint32_t slot;
+    uint64_t impression, user; // user: spec_id, 0 = unknown
+    int64_t event_time_ms;
+    size_t task;
+    float logit, label, weight;
+};
 
 struct trainer_setup {
     const struct spec *spec; // checked; borrowed for the trainer's life, as are ...
@@ -34,9 +44,15 @@ struct trainer_setup {
     uint64_t lineage;                        // of a model begun anew; a loaded one keeps its own
     size_t inputs;                           // partitions of the examples
     struct metrics *metrics;                 // may be NULL
+    // Gives a model that begins anew what it starts from (not one that is loaded). May be NULL.
+    enum status (*warm)(void *self, struct trainer *trainer, struct error *err);
+    void *warm_self;
     // Told of every prediction when it is made, in order; logits [tasks]. May be NULL.
     void (*predicted)(void *self, uint32_t slot, uint64_t impression, const float *logits);
     void *predicted_self;
+    // Told of every measurement when it is made, in order. May be NULL.
+    void (*measured)(void *self, const struct trainer_measured *measured);
+    void *measured_self;
 };
 
 // STATUS_INVALID naming the key of a setting that does not fit.
@@ -54,7 +70,17 @@ struct trainer_status {
 void trainer_status(const struct trainer *trainer, struct trainer_status *ret_status);
 // The model's index of a domain; MINIBATCH_DOMAIN_UNKNOWN for one that it has not met.
 uint32_t trainer_domain(const struct trainer *trainer, const char *text, size_t length);
+// Gives a domain its index, as its first example would.
+CHECKED enum status trainer_domain_add(struct trainer *trainer, const char *text, size_t length,
+                                       struct error *err);
+struct counting *trainer_counting(struct trainer *trainer);
 struct learner *trainer_learner(struct trainer *trainer);
+// Predicts what is queued and learns from what waits for a full minibatch; for a stream's end where
+// no runner says so.
+CHECKED enum status trainer_flush(struct trainer *trainer, struct error *err);
+// Appends {"model": "the shape's text", "spec": {...}, "domains": [...]}.
+CHECKED enum status trainer_describe(const struct trainer *trainer, struct buffer *into,
+                                     struct error *err);
 struct report trainer_report(struct trainer *trainer); // borrows; for report_print
 
 #endif

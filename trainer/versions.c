@@ -15,10 +15,12 @@ struct emission {
     const struct versions_head *head;
     struct stage_outputs *outputs;
     const struct model *model;
+    const struct rates *rates, *ahead;
     struct buffer encoded;
     struct buffer ids, values; // rows waiting, of one table; or a tensor's values
     uint32_t table, count;
     bool whole;
+    bool gone; // the rows waiting are tombstones
     uint64_t rows;
 };
 
@@ -53,13 +55,19 @@ static enum status open_emit(struct emission *emission, struct error *err) {
     return record_emit(emission, &open, err);
 }
 
+// Of a table of the model, or of a rate behind them.
+static size_t width_of(const struct emission *emission, size_t table) {
+    return table < WEIGHTS_RATES_FIRST ? model_table_width(emission->model, table)
+                                       : rates_width(emission->rates, table - WEIGHTS_RATES_FIRST);
+}
+
 static enum status rows_emit(struct emission *emission, struct error *err) {
     if (emission->count == 0)
         return STATUS_OK;
     struct weights rows = {
-        .kind = WEIGHTS_ROWS,
+        .kind = emission->gone ? WEIGHTS_TOMBSTONES : WEIGHTS_ROWS,
         .table = emission->table,
-        .dimension = (uint32_t)model_table_width(emission->model, emission->table),
+        .dimension = emission->gone ? 0 : (uint32_t)width_of(emission, emission->table),
         .count = emission->count,
         .ids = emission->ids.data,
         .values = emission->values.data,
@@ -72,24 +80,45 @@ static enum status rows_emit(struct emission *emission, struct error *err) {
     return status;
 }
 
-// A learner's callback: one row to send.
+// A callback of the learner and the rates: one row to send; values NULL = it is gone.
 static enum status row_add(void *self, size_t table, uint64_t id, const float *values,
                            struct error *err) {
     struct emission *emission = self;
-    size_t width = model_table_width(emission->model, table);
-    if (table != emission->table ||
+    size_t width = values ? width_of(emission, table) : 0;
+    if (table != emission->table || emission->gone != (values == NULL) ||
+        emission->ids.length >= ROWS_BYTES_MAX ||
         emission->values.length + width * sizeof(float) > ROWS_BYTES_MAX) {
         enum status status = rows_emit(emission, err);
         if (status != STATUS_OK)
             return status;
     }
     emission->table = (uint32_t)table;
+    emission->gone = values == NULL;
     wire_put_fixed64(&emission->ids, id);
     for (size_t i = 0; i < width; i++)
         wire_put_float(&emission->values, values[i]);
     emission->count++;
     emission->rows++;
     return STATUS_OK;
+}
+
+static enum status rate_row_add(void *self, size_t rate, uint64_t key, const float *values,
+                                struct error *err) {
+    struct emission *emission = self;
+    float ahead[2 + 2 * MODEL_TASKS_MAX];
+    if (rates_row_get(emission->ahead, rate, key, ahead))
+        values = ahead;
+    return row_add(self, WEIGHTS_RATES_FIRST + rate, key, values, err);
+}
+
+// Rows that are ahead and that the rates themselves do not have yet: for slices.
+static enum status new_row_add(void *self, size_t rate, uint64_t key, const float *values,
+                               struct error *err) {
+    struct emission *emission = self;
+    float own[2 + 2 * MODEL_TASKS_MAX];
+    return rates_row_get(emission->rates, rate, key, own)
+               ? STATUS_OK
+               : row_add(self, WEIGHTS_RATES_FIRST + rate, key, values, err);
 }
 
 static enum status tensor_rows_emit(struct emission *emission, const struct model_tensor *tensor,
@@ -140,18 +169,31 @@ static enum status slice_emit(struct emission *emission, struct learner *learner
     if (status == STATUS_OK)
         status = learner_each_row_in_slice(learner, slice.slice, head->slice_bits, row_add,
                                            emission, err);
+    if (status == STATUS_OK)
+        status = rates_each_in_slice(emission->rates, slice.slice, head->slice_bits, rate_row_add,
+                                     emission, err);
+    if (status == STATUS_OK)
+        status = rates_each_in_slice(emission->ahead, slice.slice, head->slice_bits, new_row_add,
+                                     emission, err);
     return status == STATUS_OK ? rows_emit(emission, err) : status;
 }
 
-enum status versions_emit(struct learner *learner, const struct versions_head *head,
-                          struct stage_outputs *outputs, uint64_t *ret_rows, struct error *err) {
-    struct emission emission = {.head = head, .outputs = outputs, .model = learner_model(learner)};
+enum status versions_emit(struct learner *learner, struct rates *rates, const struct rates *ahead,
+                          const struct versions_head *head, struct stage_outputs *outputs,
+                          uint64_t *ret_rows, struct error *err) {
+    struct emission emission = {.head = head,
+                                .outputs = outputs,
+                                .model = learner_model(learner),
+                                .rates = rates,
+                                .ahead = ahead};
     buffer_init(&emission.encoded);
     buffer_init(&emission.ids);
     buffer_init(&emission.values);
     enum status status = open_emit(&emission, err);
     if (status == STATUS_OK)
         status = learner_each_changed_row(learner, row_add, &emission, err);
+    if (status == STATUS_OK)
+        status = rates_each_changed(rates, rate_row_add, &emission, err);
     if (status == STATUS_OK)
         status = rows_emit(&emission, err);
     if (status == STATUS_OK)
@@ -164,6 +206,7 @@ enum status versions_emit(struct learner *learner, const struct versions_head *h
     }
     if (status == STATUS_OK) {
         learner_changes_clear(learner);
+        rates_changes_clear(rates);
         *ret_rows = emission.rows;
     }
     buffer_deinit(&emission.encoded);

@@ -3,10 +3,12 @@
 // OPEN; the rows that changed since the last version, by table, in records of bounded size; all
 // dense tensors; SLICE and the rows of the next range of hashes, whole; COMMIT. Version v carries
 // slice (v - 1) mod 2^slice_bits, so that any 2^slice_bits versions in a row rebuild everything.
-// The learner removes no rows, so there are no tombstones.
+// Tables from WEIGHTS_RATES_FIRST on are those of the rates, in the order of the spec; rows of
+// theirs that expired leave as TOMBSTONES. The learner removes no rows.
 #ifndef FRESHET_TRAINER_VERSIONS_H
 #define FRESHET_TRAINER_VERSIONS_H
 
+#include "model/rates.h"
 #include "stage/stage.h"
 #include "trainer/learner.h"
 
@@ -19,9 +21,11 @@ struct versions_head {
     uint32_t slice_bits;
 };
 
-// Emits to output 0, partition 0, and clears the learner's marks of what changed. *ret_rows: rows
-// emitted, those of the slice included.
-CHECKED enum status versions_emit(struct learner *learner, const struct versions_head *head,
+// Emits to output 0, partition 0, and clears the learner's and the rates' marks of what changed.
+// *ret_rows: rows emitted, those of the slice included.
+// `ahead`: rows of rates that go out in place of theirs (counting_ahead).
+CHECKED enum status versions_emit(struct learner *learner, struct rates *rates,
+                                  const struct rates *ahead, const struct versions_head *head,
                                   struct stage_outputs *outputs, uint64_t *ret_rows,
                                   struct error *err);
 

@@ -14,6 +14,8 @@
 
 static int64_t layers[] = {8}, towers[] = {4};
 
+static const char *by_item[] = {"item"}, *by_cross[] = {"user", "domain"}, *of_click[] = {"click"};
+
 static void bed_spec(struct bed *bed) {
     static const char *const names[4] = {"user", "item", "tags", "price"};
     static const int kinds[4] = {SPEC_CATEGORICAL, SPEC_CATEGORICAL, SPEC_MULTI, SPEC_NUMERIC};
@@ -31,9 +33,21 @@ static void bed_spec(struct bed *bed) {
                                            .when_path = "",
                                            .when_equals = "",
                                            .given = "",
-                                           .window_ms = 1000,
+                                           .window_ms = 120,
                                            .weight = 1};
+    bed->rates[0] = (struct spec_rate){.by = {by_item, 1},
+                                       .half_life_ms = 1000,
+                                       .prior = 5,
+                                       .admit = 1,
+                                       .expire = .05,
+                                       .rows_max = 1000};
+    bed->rates[1] = bed->rates[0];
+    bed->rates[1].by = (struct option_texts){by_cross, 2};
+    bed->rates[1].tasks = (struct option_texts){of_click, 1};
+    bed->rates[1].admit = 2;
     bed->spec = (struct spec){.features = {bed->features, 4},
+                              .rates = {bed->rates, 2},
+                              .rates_lag_ms = 20,
                               .tasks = {bed->tasks, BED_TASKS},
                               .domain_path = "domain",
                               .user_path = "user"};
@@ -61,6 +75,14 @@ static void bed_settings(struct bed *bed) {
         .measure_domains = 4,
         .measure_window_ms = 1000,
         .measure_windows = 4,
+        .measure_user_labels = 300,
+        .popularity = {.feature = "item", .head = .333, .tail = .333, .rate = .05, .slots = 64},
+        .drift = {.block_positives = 4,
+                  .adwin_delta = .002,
+                  .ph_min = 30,
+                  .ph_delta = .005,
+                  .ph_lambda = 50,
+                  .ph_alpha = .9999},
         .learner = {.batch_rows = 32,
                     .lanes = 2,
                     .threads = 1,
@@ -154,6 +176,7 @@ void bed_put(struct bed *bed, int32_t partition, uint32_t kind, uint64_t impress
     wire_put_float(&labels, like < 0 ? 0 : like);
     struct example example = {.kind = kind,
                               .impression = impression,
+                              .user = 1 + impression % 17,
                               .event_time_ms = time_ms,
                               .accepted_ms = time_ms + 5,
                               .domain = domain,
@@ -305,7 +328,7 @@ void bed_run(struct bed *bed, int64_t batch_records, int64_t step_ms,
     trainer_status(trainer, &result.status);
     result.status.last_drop = NULL;
     struct report report = trainer_report(trainer);
-    evaluate_measure(report.evaluate, 0, EVALUATE_ALL, false, &result.click);
+    evaluate_measure(report.evaluate, 0, EVALUATE_ALL, EVALUATE_ANY, false, &result.click);
     if (ret_trainer != NULL)
         *ret_trainer = trainer;
     else

@@ -20,6 +20,7 @@ struct bed {
     struct spec spec;
     struct spec_feature features[4];
     struct spec_task tasks[BED_TASKS];
+    struct spec_rate rates[2]; // by item, of both tasks; by user and domain, of clicks
     struct model_settings model;
     struct trainer_settings settings;
     struct log *log;

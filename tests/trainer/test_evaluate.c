@@ -23,13 +23,15 @@ static struct evaluate *evaluate_made(void) {
 
 static void add(struct evaluate *evaluate, uint32_t domain, int64_t at, double logit,
                 double label) {
-    assert_int_equal(evaluate_add(evaluate, 0, domain, at, logit, label, 1, NULL), STATUS_OK);
+    struct evaluate_label one = {
+        .domain = domain, .event_time_ms = at, .of = tally_label_of(logit, label, 1)};
+    assert_int_equal(evaluate_add(evaluate, &one, NULL), STATUS_OK);
 }
 
 static struct evaluate_measures measured(struct evaluate *evaluate, uint32_t domain,
                                          bool windowed) {
     struct evaluate_measures measures;
-    evaluate_measure(evaluate, 0, domain, windowed, &measures);
+    evaluate_measure(evaluate, 0, domain, EVALUATE_ANY, windowed, &measures);
     return measures;
 }
 
@@ -131,7 +133,7 @@ static void domains_are_apart_and_later_ones_only_in_the_total(void **state) {
     assert_int_equal(measured(evaluate, 2, false).count, 1);
     assert_int_equal(measured(evaluate, EVALUATE_ALL, false).count, 4);
     struct evaluate_measures other;
-    evaluate_measure(evaluate, 1, EVALUATE_ALL, false, &other);
+    evaluate_measure(evaluate, 1, EVALUATE_ALL, EVALUATE_ANY, false, &other);
     assert_int_equal(other.count, 0);
     evaluate_free(evaluate);
 }
@@ -176,7 +178,8 @@ static void weights_weigh(void **state) {
     for (int i = 0; i < 3; i++)
         add(once, 1, 0, -.5, 1);
     add(once, 1, 0, .25, 0);
-    assert_int_equal(evaluate_add(weighted, 0, 1, 0, -.5, 1, 3, NULL), STATUS_OK);
+    struct evaluate_label heavy = {.domain = 1, .of = tally_label_of(-.5, 1, 3)};
+    assert_int_equal(evaluate_add(weighted, &heavy, NULL), STATUS_OK);
     add(weighted, 1, 0, .25, 0);
     struct evaluate_measures a = measured(once, 1, false), b = measured(weighted, 1, false);
     assert_true(fabs(a.logloss - b.logloss) < 1e-12);

@@ -13,7 +13,7 @@ enum { TASKS = 3 };
 
 static struct pending *pending_made(size_t entries_max) {
     struct pending *pending;
-    assert_int_equal(pending_new(TASKS, entries_max, &pending, NULL), STATUS_OK);
+    assert_int_equal(pending_new(TASKS, 0, entries_max, &pending, NULL), STATUS_OK);
     return pending;
 }
 

@@ -27,11 +27,16 @@ static struct report report_made(struct evaluate **ret_evaluate, struct domains 
         assert_int_equal(
             domains_index(*ret_domains, names[i], strlen(names[i]), &index, &added, NULL),
             STATUS_OK);
-    for (uint32_t i = 0; i < 40; i++)
-        assert_int_equal(evaluate_add(*ret_evaluate, 0, 1 + i % 3, 100 * i, i % 4 == 0 ? 1 : -1,
-                                      i % 4 == 0 ? 1 : 0, 1, NULL),
-                         STATUS_OK);
-    return (struct report){*ret_evaluate, &spec, *ret_domains, 3};
+    for (uint32_t i = 0; i < 40; i++) {
+        bool positive = i % 4 == 0;
+        struct evaluate_label label = {.domain = 1 + i % 3,
+                                       .bucket = i % 2 == 0 ? EVALUATE_HEAD : EVALUATE_TAIL,
+                                       .event_time_ms = 100 * i,
+                                       .of =
+                                           tally_label_of(positive ? 1 : -1, positive ? 1 : 0, 1)};
+        assert_int_equal(evaluate_add(*ret_evaluate, &label, NULL), STATUS_OK);
+    }
+    return (struct report){*ret_evaluate, NULL, &spec, *ret_domains, 3};
 }
 
 static void json_tells_tasks_and_domains(void **state) {
@@ -77,7 +82,8 @@ static void the_table_has_a_line_for_each_task_and_domain(void **state) {
     size_t lines = 0;
     for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++)
         lines++;
-    assert_int_equal(lines, 1 + 3 + 1); // heading; click: all and two domains; like: all
+    // Heading; click: all, head, tail and two domains; like: all.
+    assert_int_equal(lines, 1 + 5 + 1);
     assert_non_null(strstr(text, "home"));
     assert_non_null(strstr(text, "1.0000"));
     assert_null(strstr(text, "nan"));
