@@ -287,8 +287,10 @@ static enum status trainer_finish(void *state, struct stage_outputs *outputs, st
     struct trainer *trainer = state;
     enum status status = trainer_flush(trainer, err);
     trainer->gauges_due = true;
+    // The last rows may have been learnt only now, after a version that counted their records.
     if (status == STATUS_OK && trainer->counts.version > 0 &&
-        trainer->counts.records == trainer->counts.version_records)
+        trainer->counts.records == trainer->counts.version_records &&
+        trainer->counts.steps == trainer->counts.version_steps)
         return STATUS_OK;
     return status == STATUS_OK ? trainer_publish(trainer, outputs, err) : status;
 }
