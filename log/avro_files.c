@@ -321,7 +321,7 @@ enum status log_open_files(const struct log_files_options *options, struct log *
     if (status == STATUS_OK)
         status = disk_make_directory(files_path(log, path, FILES_JOURNALS), err);
     if (status == STATUS_OK)
-        status = files_writer_adopt(log, err);
+        status = files_writer_restore(log, err);
     if (status == STATUS_OK)
         *ret_log = &log->head;
     else

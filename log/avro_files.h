@@ -184,5 +184,8 @@ enum status files_writer_journal(struct log *log, struct log_writer *writer, con
                                  struct error *err);
 // Finishes what writers without a task left when they died.
 CHECKED enum status files_writer_adopt(struct files_log *log, struct error *err);
+// That, and publishes the ends that tasks' journals name where the task has no writer now: after a
+// loss of power a reader may be back before the writer, and miss what it had read.
+CHECKED enum status files_writer_restore(struct files_log *log, struct error *err);
 
 #endif

@@ -246,6 +246,10 @@ enum status files_partition_recover(struct files_log *log, const struct files_na
     status = disk_open(path, DISK_UPDATE, &file, err);
     if (status == STATUS_OK)
         status = files_end_read(file, path, &found, err);
+    if (status == STATUS_CORRUPT) { // both slots were being written when the power went
+        found = (struct files_end){.version = wanted->end.version, .owner = wanted->end.owner};
+        status = STATUS_OK;
+    }
     if (status == STATUS_OK && found.next_offset < wanted->end.next_offset)
         status = end_restore(file, wanted, found, err);
     if (status == STATUS_OK && log->fsync)

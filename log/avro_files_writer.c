@@ -12,6 +12,8 @@
 
 #include "base/hash.h"
 
+enum { LOCK_ATTEMPTS = 10, LOCK_WAIT_MS = 20 };
+
 struct files_writer {
     struct log_writer head;
     char *name; // as given
@@ -60,8 +62,9 @@ static enum status end_recover(void *self, const struct files_named_end *end, st
     return files_partition_recover(self, end, err);
 }
 
-// Finishes one journal whose writer is gone; one whose writer lives is left alone.
-static enum status journal_adopt(struct files_log *log, const char *name, struct error *err) {
+// Publishes what one journal names, if its writer is gone; one whose writer lives is left alone.
+static enum status journal_finish(struct files_log *log, const char *name, bool remove,
+                                  struct error *err) {
     struct files_journal *journal = NULL;
     struct error ignored;
     enum status status = files_journal_open(log, name, &journal, end_recover, log, &ignored);
@@ -70,12 +73,14 @@ static enum status journal_adopt(struct files_log *log, const char *name, struct
     if (status != STATUS_OK)
         return error_set(err, status, "%s", ignored.message);
     char path[PATH_MAX];
-    status = disk_remove_tree(files_path(log, path, FILES_JOURNALS "/%s", name), err);
+    if (remove)
+        status = disk_remove_tree(files_path(log, path, FILES_JOURNALS "/%s", name), err);
     files_journal_close(journal);
     return status;
 }
 
-enum status files_writer_adopt(struct files_log *log, struct error *err) {
+// Those of writers without a task, which then go, or those of tasks.
+static enum status journals_finish(struct files_log *log, bool anonymous, struct error *err) {
     char path[PATH_MAX];
     struct arena arena;
     arena_init(&arena, 4096);
@@ -84,10 +89,19 @@ enum status files_writer_adopt(struct files_log *log, struct error *err) {
     enum status status =
         disk_list(files_path(log, path, FILES_JOURNALS), &arena, &names, &count, err);
     for (size_t i = 0; status == STATUS_OK && i < count; i++)
-        if (strncmp(names[i], FILES_ANONYMOUS, strlen(FILES_ANONYMOUS)) == 0)
-            status = journal_adopt(log, names[i], err);
+        if (anonymous == (strncmp(names[i], FILES_ANONYMOUS, strlen(FILES_ANONYMOUS)) == 0))
+            status = journal_finish(log, names[i], anonymous, err);
     arena_deinit(&arena);
     return status;
+}
+
+enum status files_writer_adopt(struct files_log *log, struct error *err) {
+    return journals_finish(log, true, err);
+}
+
+enum status files_writer_restore(struct files_log *log, struct error *err) {
+    enum status status = journals_finish(log, true, err);
+    return status == STATUS_OK ? journals_finish(log, false, err) : status;
 }
 
 // Takes journal and partitions from older writers of this task in this process.
@@ -122,30 +136,50 @@ static enum status outputs_bind(struct files_log *log, struct files_writer *writ
     return writer->ends ? STATUS_OK : error_no_memory(err, all * sizeof(*writer->ends), "a writer");
 }
 
-// The task's own journal, or one of a name that nobody else has.
-static enum status journal_bind(struct files_log *log, struct files_writer *writer,
-                                struct error *err) {
+// A journal under a name that nobody else has. A writer that adopts may take a new name's lock
+// before us; then the next name is tried.
+static enum status anonymous_bind(struct files_log *log, struct files_writer *writer,
+                                  struct error *err) {
     char name[LOG_NAME_MAX + 1];
     enum status status = STATUS_FENCED;
-    // A writer that adopts may take a new name's lock before us; then the next name is tried.
-    for (int attempt = 0; attempt < 100 && !writer->journal; attempt++) {
+    for (int attempt = 0; attempt < 100; attempt++) {
         pthread_mutex_lock(&log->lock);
         uint64_t number = ++log->anonymous;
         pthread_mutex_unlock(&log->lock);
-        if (*writer->name == '\0')
-            snprintf(name, sizeof(name), FILES_ANONYMOUS "%lld-%lld-%llu", (long long)getpid(),
-                     (long long)clock_system.wall_ms(&clock_system), (unsigned long long)number);
-        else
-            snprintf(name, sizeof(name), "%s", writer->name);
+        snprintf(name, sizeof(name), FILES_ANONYMOUS "%lld-%lld-%llu", (long long)getpid(),
+                 (long long)clock_system.wall_ms(&clock_system), (unsigned long long)number);
         memory_free(writer->journal_name);
         writer->journal_name = memory_copy_string(name);
         if (!writer->journal_name)
             return error_no_memory(err, sizeof(name), "a writer");
-        writer->owner = hash_bytes(name, strlen(name), 0);
         status = files_journal_open(log, name, &writer->journal, end_recover, log, err);
-        if (*writer->name != '\0' || (status != STATUS_FENCED && status != STATUS_NOT_FOUND))
+        if (status != STATUS_FENCED && status != STATUS_NOT_FOUND)
             break;
     }
+    return status;
+}
+
+// The task's own journal. A reader that restores ends holds its lock for a moment.
+static enum status task_bind(struct files_log *log, struct files_writer *writer,
+                             struct error *err) {
+    writer->journal_name = memory_copy_string(writer->name);
+    if (!writer->journal_name)
+        return error_no_memory(err, strlen(writer->name), "a writer");
+    for (int attempt = 0;; attempt++) {
+        enum status status =
+            files_journal_open(log, writer->name, &writer->journal, end_recover, log, err);
+        if (status != STATUS_FENCED || attempt == LOCK_ATTEMPTS)
+            return status;
+        clock_system.sleep_ms(&clock_system, LOCK_WAIT_MS);
+    }
+}
+
+static enum status journal_bind(struct files_log *log, struct files_writer *writer,
+                                struct error *err) {
+    enum status status =
+        *writer->name == '\0' ? anonymous_bind(log, writer, err) : task_bind(log, writer, err);
+    if (status == STATUS_OK)
+        writer->owner = hash_bytes(writer->journal_name, strlen(writer->journal_name), 0);
     return status;
 }
 
@@ -201,7 +235,7 @@ void files_writer_close(struct log_writer *head) {
         // that fails the next writer does it, so there is nothing to tell.
         files_release(writer);
         struct error ignored;
-        enum status status = journal_adopt(log, writer->journal_name, &ignored);
+        enum status status = journal_finish(log, writer->journal_name, true, &ignored);
         (void)status;
     }
     writer_free(writer);
