@@ -112,8 +112,10 @@ struct runner {
     struct log_writer *writer;
     bool broken; // state in memory is not trusted: recover before the next step
     bool fenced;
-    bool dirty;   // positioned: folded since the last commit
-    bool touched; // the stage's state is no longer freshly made
+    int64_t journal_end; // behind our newest record known to be committed; -1 = no writer was open
+    int64_t taken_ms;    // clock of our newest record that takes the task up
+    bool dirty;          // positioned: folded since the last commit
+    bool touched;        // the stage's state is no longer freshly made
     bool bounds_known;
     struct buffer journal; // records since the last commit, one after another
     size_t *journal_ends;  // [journal_capacity]: where each ends in `journal`

@@ -74,7 +74,7 @@ enum status runner_open(const struct runner_setup *setup, struct runner **ret_ru
     runner->setup = *setup;
     runner->clock = setup->clock;
     runner->positioned = setup->operations->start_offset != NULL;
-    runner->checkpoint_place = -1;
+    runner->checkpoint_place = runner->journal_end = -1;
     runner->tick_ms = STAGE_TIME_NONE;
     runner->broken = true;
     arena_init(&runner->scratch, 16384);

@@ -421,6 +421,33 @@ static void recover_begin(struct runner *runner) {
     runner->broken = true;
 }
 
+static enum status taken_over(struct runner *runner, struct error *err) {
+    runner->fenced = true;
+    return error_set(err, STATUS_FENCED, "a newer instance has taken it over");
+}
+
+static enum status taken_each(void *self, int64_t place, const void *bytes, size_t length,
+                              struct error *err) {
+    struct runner *runner = self;
+    struct journal_record record;
+    (void)place;
+    arena_reset(&runner->scratch);
+    enum status status = journal_decode(bytes, length, &runner->scratch, &record, err);
+    bool takes =
+        status == STATUS_OK && (record.kind == JOURNAL_GENESIS || record.kind == JOURNAL_START);
+    return takes && record.clock_ms != runner->taken_ms ? taken_over(runner, err) : status;
+}
+
+// Opening the writer again would fence a newer instance, if there is one by now: its first record
+// stands in the journal behind our own, or it has trimmed those.
+static enum status taken_check(struct runner *runner, struct error *err) {
+    if (runner->positioned || runner->journal_end < 0)
+        return STATUS_OK;
+    enum status status = log_journal_read(runner->setup.log, runner->setup.task,
+                                          runner->journal_end, taken_each, runner, err);
+    return status == STATUS_CHANGED ? taken_over(runner, err) : status;
+}
+
 enum status recover(struct runner *runner, struct error *err) {
     bool fresh = !runner->touched;
     int64_t begin_us = runner->clock->monotonic_us(runner->clock);
@@ -428,10 +455,14 @@ enum status recover(struct runner *runner, struct error *err) {
     enum status status = STATUS_OK;
     if (runner->setup.bounded && !runner->bounds_known)
         status = bounds_capture(runner, err);
+    if (status == STATUS_OK)
+        status = taken_check(runner, err);
     if (status == STATUS_OK && !runner->positioned)
         status = writer_open(runner, err);
     if (status != STATUS_OK)
         return status;
+    if (!runner->positioned)
+        runner->journal_end = log_writer_journal_place(runner->writer);
     runner->touched = true;
     status =
         runner->positioned ? positions_ask(runner, fresh, err) : journal_refold(runner, fresh, err);
@@ -439,6 +470,8 @@ enum status recover(struct runner *runner, struct error *err) {
         status = reader_ensure(runner, err);
     if (status == STATUS_OK)
         status = verify_ranges(runner, err);
+    if (status == STATUS_OK) // at once, so that an older instance finds who has taken over
+        status = runner_commit_now(runner, err);
     if (status != STATUS_OK)
         return status;
     runner->outputs.writer = runner->writer;

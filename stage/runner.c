@@ -39,7 +39,9 @@ enum status journal_add(struct runner *runner, struct journal_record *record, st
     }
     if (record->kind != JOURNAL_TICK)
         record->clock_ms = runner->clock->wall_ms(runner->clock);
-    if (record->kind != JOURNAL_GENESIS && record->kind != JOURNAL_START) {
+    if (record->kind == JOURNAL_GENESIS || record->kind == JOURNAL_START) {
+        runner->taken_ms = record->clock_ms;
+    } else {
         record->outputs = runner->outputs.step_records;
         record->outputs_checksum = runner->outputs.step_checksum;
     }
@@ -83,6 +85,8 @@ enum status runner_commit_now(struct runner *runner, struct error *err) {
         status = journal_commit(runner, err);
     if (status != STATUS_OK)
         return status;
+    if (!runner->positioned)
+        runner->journal_end = log_writer_journal_place(runner->writer);
     buffer_reset(&runner->journal);
     runner->journal_count = 0;
     runner->outputs.pending_bytes = 0;

@@ -117,6 +117,7 @@ static void a_crashed_run_in_arrival_order_equals_the_refold_of_its_own_journal(
         log_memory_fault_plant(world.log, 1 + rng_below(&world.rng, 12),
                                (enum log_memory_fault)rng_below(&world.rng, 4));
         world_run(&world, true, &outcome);
+        log_memory_fault_plant(world.log, 0, LOG_MEMORY_CRASH_BEFORE); // it may not have been met
         // Again from the oldest checkpoint, or where there is none from the beginning.
         struct arena arena;
         char **names = NULL;
