@@ -2,8 +2,8 @@
 //
 // For one task or for several at once. Slopes are derivatives of the summed loss of the rows; the
 // scale of dense gradients is applied where they are formed (gradient.c), that of rows is 1.
-#include "model/blas.h"
 #include "model/network.h"
+#include "model/product.h"
 #include "model/vector.h"
 
 #include <string.h>
@@ -24,19 +24,19 @@ static void layer_rows(const struct backward *back, const struct layer *layer, s
                first * in_columns + layer->in_offset;
     const real *out = activations_slope(back->act, model, back->pass, layer->out_plane) +
                       first * out_columns + layer->out_offset;
-    const real *weight = network_weight(model, layer->weight, domain) + layer->weight_offset;
-    if (layer->out == 1) {
-        vector_rows_outer(out, out_columns, rows, weight, layer->in, accumulate, in, in_columns);
+    if (layer->single) {
+        vector_rows_outer(out, out_columns, rows, network_weight(model, layer->weight, domain),
+                          layer->in, accumulate, in, in_columns);
         return;
     }
-    blas_product(rows, layer->in, layer->out, (real)1, (struct blas_operand){out, out_columns, 0},
-                 (struct blas_operand){weight, model->tensors[layer->weight].columns, 1},
-                 accumulate ? (real)1 : (real)0, in, in_columns);
+    size_t at = model->traits[layer->weight].fuses ? domain : 0;
+    product_rows(out, out_columns, rows, layer->turned[at], layer->out, layer->in, accumulate, in,
+                 in_columns);
 }
 
 // Slopes of a layer's input from those of its output.
 static void layer_back(const struct backward *back, const struct layer *layer, bool accumulate) {
-    if (!back->model->traits[layer->weight].fused) {
+    if (!back->model->traits[layer->weight].fuses) {
         layer_rows(back, layer, back->lane->first, back->lane->rows, 0, accumulate);
         return;
     }

@@ -6,6 +6,7 @@
 //   norm.gamma, norm.beta, norm.moments, numeric.moments, default.T
 //   NAME.domain.P         a domain's own part of any of them; domain.P.embedding
 #include "model/build.h"
+#include "model/product.h"
 
 #include <string.h>
 
@@ -260,15 +261,42 @@ static bool inputs_lay_out(struct model *model) {
     return true;
 }
 
+static bool packed_get(struct model *model, size_t domains, size_t elements, real ***ret_packed) {
+    real **packed = arena_get(&model->run, domains, sizeof *packed);
+    bool made = packed != NULL;
+    for (size_t p = 0; made && p < domains; p++) {
+        packed[p] = memory_new(elements, sizeof **packed);
+        made = packed[p] != NULL;
+    }
+    *ret_packed = packed; // half-made ones are freed with the model
+    return made;
+}
+
+static bool layers_pack(struct model *model) {
+    bool made = true;
+    for (size_t l = 0; l < model->layer_count && made; l++) {
+        struct layer *layer = &model->layers[l];
+        layer->single = layer->out == 1 && layer->out_plane == model->logit_plane;
+        if (layer->single)
+            continue;
+        size_t domains = model->traits[layer->weight].fuses ? model->domain_count : 1;
+        made = packed_get(model, domains, product_packed(layer->in, layer->out), &layer->packed);
+        if (made && model->trained)
+            made =
+                packed_get(model, domains, product_packed(layer->out, layer->in), &layer->turned);
+    }
+    return made;
+}
+
 static bool derived_get(struct model *model) {
     bool made = true;
     for (size_t i = 0; i < model->tensor_count; i++) {
         struct tensor_traits *traits = &model->traits[i];
         made = made && model->tensors[i].name &&
                (model->tensors[i].data || traits->role == TENSOR_DEFAULT_ROW);
-        if (traits->star == NETWORK_NONE || traits->domain != NETWORK_NONE)
-            continue;
-        if (i == model->norm_gamma || i == model->norm_beta)
+        traits->fuses = traits->star != NETWORK_NONE && traits->domain == NETWORK_NONE &&
+                        i != model->norm_gamma && i != model->norm_beta;
+        if (!traits->fuses || !(traits->additive || model->tensors[i].columns == 1))
             continue;
         traits->fused = arena_get(&model->run, model->domain_count, sizeof *traits->fused);
         for (size_t p = 0; traits->fused && p < model->domain_count; p++) {
@@ -278,12 +306,12 @@ static bool derived_get(struct model *model) {
         }
         made = made && traits->fused;
     }
-    model->settled = arena_get(&model->run, model->domain_count, sizeof *model->settled);
+    model->settled = arena_get(&model->run, model->domain_count + 1, sizeof *model->settled);
     model->numeric_scale = arena_get(&model->run, model->spec.numeric_count + 1, sizeof(real));
     if (model->norm_gamma != NETWORK_NONE)
         model->norm_scale =
             memory_new(model->domain_count * NORM_PARTS * model->embedded, sizeof(real));
-    return made && model->settled && model->numeric_scale &&
+    return layers_pack(model) && made && model->settled && model->numeric_scale &&
            (model->norm_gamma == NETWORK_NONE || model->norm_scale);
 }
 

@@ -1,6 +1,6 @@
 // The forward pass of a lane: layers in order, gates and mixtures between trunk and towers.
-#include "model/blas.h"
 #include "model/network.h"
+#include "model/product.h"
 #include "model/vector.h"
 
 #include "base/rng.h"
@@ -13,18 +13,17 @@ static void layer_rows(const struct model *model, const struct activations *act,
     size_t out_columns = model->planes[layer->out_plane].columns;
     const real *in = act->values[layer->in_plane] + first * in_columns + layer->in_offset;
     real *out = act->values[layer->out_plane] + first * out_columns + layer->out_offset;
-    const real *weight = network_weight(model, layer->weight, domain) + layer->weight_offset;
     const real *bias = layer->bias == NETWORK_NONE
                            ? NULL
                            : network_weight(model, layer->bias, domain) + layer->bias_offset;
-    if (layer->out == 1 && layer->out_plane == model->logit_plane) {
-        vector_rows_dot(in, in_columns, rows, weight, layer->in, bias ? bias[0] : (real)0, out,
-                        out_columns);
+    if (layer->single) {
+        vector_rows_dot(in, in_columns, rows, network_weight(model, layer->weight, domain),
+                        layer->in, bias ? bias[0] : (real)0, out, out_columns);
         return;
     }
-    blas_product(rows, layer->out, layer->in, (real)1, (struct blas_operand){in, in_columns, 0},
-                 (struct blas_operand){weight, model->tensors[layer->weight].columns, 0}, (real)0,
-                 out, out_columns);
+    size_t at = model->traits[layer->weight].fuses ? domain : 0;
+    product_rows(in, in_columns, rows, layer->packed[at], layer->in, layer->out, false, out,
+                 out_columns);
     vector_bias_relu(out, out_columns, rows, bias, layer->bias_columns, layer->relu);
 }
 
@@ -32,7 +31,7 @@ static void layers_run(const struct model *model, const struct activations *act,
                        const struct lane *lane, size_t begin, size_t end) {
     for (size_t l = begin; l < end; l++) {
         const struct layer *layer = &model->layers[l];
-        if (!model->traits[layer->weight].fused) {
+        if (!model->traits[layer->weight].fuses) {
             layer_rows(model, act, layer, lane->first, lane->rows, 0);
             continue;
         }

@@ -2,19 +2,19 @@
 //
 // The work is cut by outputs, not by rows: each piece sums over all rows on its own, so no partial
 // gradients are kept or added, and the result cannot depend on who computes what.
-#include "model/blas.h"
 #include "model/network.h"
+#include "model/product.h"
 #include "model/vector.h"
 
 #include <string.h>
 
-enum { PIECE_COLUMNS = 256 };
+enum { PIECE_COLUMNS = 2 * PRODUCT_PANEL }; // a few hundred microseconds of a large batch
 
 size_t gradient_pieces(const struct model *model, struct piece *ret_pieces) {
     size_t count = 0;
     for (size_t l = 0; l < model->layer_count; l++) {
         const struct layer *layer = &model->layers[l];
-        bool star = model->traits[layer->weight].fused != NULL;
+        bool star = model->traits[layer->weight].fuses;
         size_t most = star ? layer->out : PIECE_COLUMNS;
         for (size_t column = 0; column < layer->out; column += most) {
             size_t left = layer->out - column;
@@ -45,12 +45,12 @@ size_t gradient_pieces(const struct model *model, struct piece *ret_pieces) {
 }
 
 size_t gradient_scratch(const struct model *model) {
-    size_t most = 4 * model->embedded;
+    size_t most = 2 * model->embedded;
     for (size_t l = 0; l < model->layer_count; l++) {
         size_t size = (model->layers[l].in + 1) * model->layers[l].out;
         most = size > most ? size : most;
     }
-    return most + 1;
+    return PRODUCT_SCRATCH + most + 1;
 }
 
 struct gradient {
@@ -59,11 +59,12 @@ struct gradient {
     size_t pass;
     real alpha;
     real *gradients, *scratch;
+    real *packing; // PRODUCT_SCRATCH
 };
 
-// weight[in][columns] = beta * weight + alpha * in' out and bias += alpha * column sums, over rows.
+// weight[in][columns] = alpha * in' out (+ weight) and bias += alpha * column sums, over rows.
 static void layer_sums(const struct gradient *job, const struct piece *piece, size_t first,
-                       size_t rows, real beta, real *weight, size_t weight_columns, real *bias) {
+                       size_t rows, bool add, real *weight, size_t weight_columns, real *bias) {
     const struct model *model = job->model;
     const struct layer *layer = &model->layers[piece->layer];
     size_t in_columns = model->planes[layer->in_plane].columns;
@@ -71,14 +72,13 @@ static void layer_sums(const struct gradient *job, const struct piece *piece, si
     const real *in = job->act->values[layer->in_plane] + first * in_columns + layer->in_offset;
     const real *out = activations_slope(job->act, model, job->pass, layer->out_plane) +
                       first * out_columns + layer->out_offset + piece->column;
-    if (layer->out == 1) {
-        if (!(beta > (real)0))
+    if (layer->single) {
+        if (!add)
             memset(weight, 0, layer->in * sizeof *weight);
         vector_weighted_sums(in, in_columns, rows, layer->in, out, out_columns, job->alpha, weight);
     } else {
-        blas_product(layer->in, piece->columns, rows, job->alpha,
-                     (struct blas_operand){in, in_columns, 1},
-                     (struct blas_operand){out, out_columns, 0}, beta, weight, weight_columns);
+        product_sums(in, in_columns, layer->in, out, out_columns, piece->columns, rows, job->alpha,
+                     add, weight, weight_columns, job->packing);
     }
     if (bias && piece->column < layer->bias_columns) {
         size_t left = layer->bias_columns - piece->column;
@@ -102,7 +102,7 @@ static void layer_take(const struct gradient *job, const struct piece *piece,
         memset(bias, 0, (left < piece->columns ? left : piece->columns) * sizeof *bias);
     }
     const struct lane *last = &lanes[lane_count - 1];
-    layer_sums(job, piece, lanes[0].first, last->first + last->rows - lanes[0].first, (real)0,
+    layer_sums(job, piece, lanes[0].first, last->first + last->rows - lanes[0].first, false,
                gradient_of(job, layer->weight) + layer->weight_offset + piece->column,
                model->tensors[layer->weight].columns, bias);
 }
@@ -147,16 +147,17 @@ static void star_take(const struct gradient *job, const struct piece *piece,
     for (size_t p = 0; p < model->domain_count; p++) {
         if (!domain_rows(lanes, lane_count, p, &present))
             continue;
-        real *weight = job->scratch, *bias = job->scratch + layer->in * layer->out, beta = 0;
+        real *weight = job->scratch, *bias = job->scratch + layer->in * layer->out;
+        bool add = false;
         memset(bias, 0, layer->bias_columns * sizeof *bias);
         for (size_t i = 0; i < lane_count; i++)
             for (size_t s = 0; s < lanes[i].segment_count; s++) {
                 const struct segment *segment = &lanes[i].segments[s];
                 if (segment->domain != p)
                     continue;
-                layer_sums(job, piece, segment->first, segment->rows, beta, weight, layer->out,
+                layer_sums(job, piece, segment->first, segment->rows, add, weight, layer->out,
                            bias);
-                beta = 1;
+                add = true;
             }
         star_spread(job, layer->weight, layer->weight_offset, p, weight, layer->in, layer->out);
         // Biases add: b*_p = b_p + b.
@@ -237,7 +238,7 @@ static void embedding_take(const struct gradient *job, const struct lane *lanes,
 void gradient_take(const struct model *model, const struct activations *act,
                    const struct piece *piece, size_t pass, const struct lane *lanes,
                    size_t lane_count, real alpha, real *gradients, real *scratch) {
-    struct gradient job = {model, act, pass, alpha, gradients, scratch};
+    struct gradient job = {model, act, pass, alpha, gradients, scratch + PRODUCT_SCRATCH, scratch};
     switch (piece->kind) {
     case PIECE_LAYER:
         layer_take(&job, piece, lanes, lane_count);

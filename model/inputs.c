@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { GATHER_AHEAD = 2 };
+
 void inputs_order(const struct model *model, const uint32_t *domains, size_t first_row,
                   struct activations *act, struct lane *lane, size_t *counts) {
     lane->segment_count = 0;
@@ -75,6 +77,14 @@ static void gather_number(const struct model *model, float number, size_t i, rea
     input[1] = missing ? (real)1 : (real)0;
 }
 
+// Rows of a table lie anywhere in memory: those of a row a little ahead are asked for.
+static void gather_ahead(const struct model *model, const struct resolved *resolved, size_t row) {
+    const struct model_spec *spec = &model->spec;
+    for (size_t f = 0; f < spec->categorical_count; f++)
+        table_prefetch(&model->tables[spec->fields[f].table],
+                       resolved->slots[f * resolved->stride + row - resolved->first]);
+}
+
 static void gather_row(const struct model *model, const struct minibatch *batch,
                        const struct resolved *resolved, size_t row, real *input, real *logits) {
     const struct model_spec *spec = &model->spec;
@@ -99,9 +109,12 @@ void inputs_gather(const struct model *model, const struct minibatch *batch,
     size_t tasks = model->spec.task_count;
     memset(act->values[model->logit_plane] + lane->first * tasks, 0,
            lane->rows * tasks * sizeof(real));
-    for (size_t p = lane->first; p < lane->first + lane->rows; p++)
+    for (size_t p = lane->first; p < lane->first + lane->rows; p++) {
+        if (p + GATHER_AHEAD < lane->first + lane->rows)
+            gather_ahead(model, resolved, act->order[p + GATHER_AHEAD]);
         gather_row(model, batch, resolved, act->order[p], act->values[0] + p * model->columns,
                    act->values[model->logit_plane] + p * tasks);
+    }
     for (size_t s = 0; s < lane->segment_count; s++) {
         struct segment segment = lane->segments[s];
         real *input = act->values[0] + segment.first * model->columns;

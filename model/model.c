@@ -5,7 +5,6 @@
 
 #include "base/hash.h"
 #include "base/rng.h"
-#include "model/blas.h"
 
 static struct option_ints ints_copy(struct arena *run, struct option_ints ints, bool *made) {
     struct option_ints copy = {arena_get(run, ints.count + 1, sizeof(int64_t)), ints.count};
@@ -39,11 +38,11 @@ enum status network_new(const struct model_spec *spec, const size_t *state_width
     enum status status = model_spec_check(spec, err);
     if (status != STATUS_OK)
         return status;
-    blas_setup();
     struct model *model = memory_new(1, sizeof *model);
     if (!model)
         return error_no_memory(err, sizeof *model, "a model");
     arena_init(&model->run, 65536);
+    model->trained = state_width != NULL;
     if (!spec_copy(model, spec)) {
         status = error_no_memory(err, sizeof *spec, "a model");
         goto done;
@@ -88,6 +87,16 @@ void model_free(struct model *model) {
             memory_free(model->tensors[i].data);
         for (size_t p = 0; model->traits[i].fused && p < model->domain_count; p++)
             memory_free(model->traits[i].fused[p]);
+    }
+    for (size_t l = 0; model->traits && l < model->layer_count; l++) {
+        const struct layer *layer = &model->layers[l];
+        size_t domains = model->traits[layer->weight].fuses ? model->domain_count : 1;
+        for (size_t p = 0; p < domains; p++) {
+            if (layer->packed)
+                memory_free(layer->packed[p]);
+            if (layer->turned)
+                memory_free(layer->turned[p]);
+        }
     }
     memory_free(model->norm_scale);
     arena_deinit(&model->run);

@@ -14,6 +14,9 @@
 //
 // Under a star layer (Sheng et al. 2021) the weight of domain p is W_p times W, element by element,
 // kept fused; rows lie grouped by domain, and each group takes one product.
+//
+// What rows are multiplied by is kept packed (model/product.h), per domain under a star layer, and
+// renewed when weights have changed ("settled").
 #ifndef FRESHET_MODEL_NETWORK_H
 #define FRESHET_MODEL_NETWORK_H
 
@@ -42,7 +45,8 @@ struct tensor_traits {
     size_t star;           // first of the domains' own tensors; NETWORK_NONE = no star layer
     bool additive; // the domain's part is added (biases, beta), else a factor (weights, gamma)
     size_t offset; // of a weight in the learner's arrays, in elements
-    real **fused;  // [domains][elements]: star layers
+    bool fuses;    // a star layer's tensor, whose parts are multiplied or added up
+    real **fused;  // [domains][elements]: of those that are not packed
 };
 struct plane {
     size_t columns;
@@ -56,6 +60,9 @@ struct layer {
     size_t bias, bias_offset, bias_columns; // bias NETWORK_NONE = none
     size_t relu;                            // leading output columns
     size_t task;                            // whose gradient; NETWORK_NONE = shared
+    bool single;             // one output, a logit: taken as dot products, not packed
+    real **packed, **turned; // [domains; 1 without a star layer]: the weight as a right operand,
+                             // forward and backward; turned: NULL unless the model is trained
 };
 // Experts side by side in a plane, as a mixture reads them.
 struct mixture_part {
@@ -77,6 +84,7 @@ struct model {
     struct model_tensor *tensors;
     struct tensor_traits *traits;
     size_t tensor_count, tensor_capacity;
+    bool trained;           // keeps what backward passes need
     size_t weight_elements; // over all TENSOR_WEIGHT
     struct table *tables;
     size_t domain_count;                // 1 without domains
@@ -104,7 +112,7 @@ struct model {
     size_t default_row;      // first of the tables'
     real *numeric_scale;     // [numeric] 1 / deviation
     real *norm_scale;        // [domains][4][embedded]: scale, shift, mean, 1 / deviation
-    bool *settled;           // [domains]
+    bool *settled;           // [domains + 1]: network_shared
 };
 enum { NORM_SCALE, NORM_SHIFT, NORM_MEAN, NORM_INVERSE, NORM_PARTS };
 
@@ -120,13 +128,24 @@ void network_fill(struct model *model);               // initial weights
 // alone.
 void network_row_init(const struct model *model, size_t table, uint64_t id, real *values);
 
-// Derived values of one domain, or of all; `network_unsettle` after tensors changed.
+// Derived values of a domain, and those that all domains share (under an index of their own):
+// brought up to date at once, or item by item by several threads, each once and then
+// network_settled. network_settle of a domain settles the shared ones as well. `network_unsettle`
+// after tensors changed.
+static inline size_t network_shared(const struct model *model) {
+    return model->domain_count;
+}
 void network_settle(struct model *model, size_t domain);
+size_t network_settle_items(const struct model *model);
+void network_settle_item(struct model *model, size_t domain, size_t item);
+static inline void network_settled(struct model *model, size_t domain) {
+    model->settled[domain] = true;
+}
 void network_unsettle(struct model *model);
 static inline size_t network_domain(const struct model *model, uint32_t domain) {
     return domain < model->domain_count ? domain : MINIBATCH_DOMAIN_UNKNOWN;
 }
-// What a layer multiplies by for a domain: fused under a star layer.
+// A bias or the weight of a single layer, for a domain: fused under a star layer.
 static inline const real *network_weight(const struct model *model, size_t tensor, size_t domain) {
     return model->traits[tensor].fused ? model->traits[tensor].fused[domain]
                                        : model->tensors[tensor].data;

@@ -1,8 +1,11 @@
-// What is derived from tensors, a domain at a time: fused star weights, scales of inputs.
+// What is derived from tensors, a domain at a time: packed and fused weights, scales of inputs.
 #include "model/network.h"
+#include "model/product.h"
 #include "model/vector.h"
 
 #include <string.h>
+
+enum { ITEM_ELEMENTS = 16384 }; // of a weight, about: what one item packs
 
 static void fuse(struct model *model, size_t tensor, size_t domain) {
     const struct model_tensor *shared = &model->tensors[tensor];
@@ -15,6 +18,27 @@ static void fuse(struct model *model, size_t tensor, size_t domain) {
     } else {
         vector_multiply(fused, shared->data, own->data, count);
     }
+}
+
+// Rows of a layer's weight that one item packs.
+static size_t item_rows(const struct layer *layer) {
+    size_t panels = ITEM_ELEMENTS / (layer->out * PRODUCT_PANEL);
+    return (panels ? panels : 1) * PRODUCT_PANEL;
+}
+
+static void pack(struct model *model, const struct layer *layer, size_t domain, size_t first) {
+    size_t star = model->traits[layer->weight].star,
+           columns = model->tensors[layer->weight].columns;
+    bool fuses = model->traits[layer->weight].fuses;
+    if (fuses == (domain == network_shared(model)))
+        return;
+    size_t at = fuses ? domain : 0;
+    const real *weight = model->tensors[layer->weight].data + layer->weight_offset;
+    const real *own = fuses ? model->tensors[star + domain].data + layer->weight_offset : NULL;
+    size_t rows = item_rows(layer) < layer->in - first ? item_rows(layer) : layer->in - first;
+    product_pack(weight, own, columns, first, rows, layer->in, layer->out, layer->packed[at]);
+    if (layer->turned)
+        product_pack_turned(weight, own, columns, first, rows, layer->out, layer->turned[at]);
 }
 
 // Moments of a domain, shrunk to the shared ones: (n_p m_p + k m) / (n_p + k).
@@ -49,24 +73,63 @@ static void settle_norm(struct model *model, size_t domain) {
     }
 }
 
-void network_settle(struct model *model, size_t domain) {
-    if (model->settled[domain])
+// All but packed weights.
+static void settle_rest(struct model *model, size_t domain) {
+    if (domain == network_shared(model)) {
+        size_t count = model->spec.numeric_count;
+        for (size_t i = 0; i < count; i++) {
+            real variance = model->tensors[model->numeric_moments].data[count + i];
+            model->numeric_scale[i] = (real)(1 / sqrt((double)variance + NETWORK_NUMBER_FLOOR));
+        }
         return;
+    }
     for (size_t i = 0; i < model->tensor_count; i++)
         if (model->traits[i].fused)
             fuse(model, i, domain);
     if (model->norm_gamma != NETWORK_NONE)
         settle_norm(model, domain);
-    for (size_t i = 0; i < model->spec.numeric_count; i++) {
-        const real *variances =
-            model->tensors[model->numeric_moments].data + model->spec.numeric_count;
-        model->numeric_scale[i] = (real)(1 / sqrt((double)variances[i] + NETWORK_NUMBER_FLOOR));
+}
+
+size_t network_settle_items(const struct model *model) {
+    size_t items = 1;
+    for (size_t l = 0; l < model->layer_count; l++)
+        if (!model->layers[l].single)
+            items += (model->layers[l].in + item_rows(&model->layers[l]) - 1) /
+                     item_rows(&model->layers[l]);
+    return items;
+}
+
+void network_settle_item(struct model *model, size_t domain, size_t item) {
+    if (item == 0) {
+        settle_rest(model, domain);
+        return;
     }
-    model->settled[domain] = true;
+    item--;
+    for (size_t l = 0; l < model->layer_count; l++) {
+        const struct layer *layer = &model->layers[l];
+        if (layer->single)
+            continue;
+        size_t items = (layer->in + item_rows(layer) - 1) / item_rows(layer);
+        if (item < items) {
+            pack(model, layer, domain, item * item_rows(layer));
+            return;
+        }
+        item -= items;
+    }
+}
+
+void network_settle(struct model *model, size_t domain) {
+    if (domain != network_shared(model))
+        network_settle(model, network_shared(model));
+    if (model->settled[domain])
+        return;
+    for (size_t item = 0; item < network_settle_items(model); item++)
+        network_settle_item(model, domain, item);
+    network_settled(model, domain);
 }
 
 void network_unsettle(struct model *model) {
-    memset(model->settled, 0, model->domain_count * sizeof *model->settled);
+    memset(model->settled, 0, (model->domain_count + 1) * sizeof *model->settled);
 }
 
 void model_settle(struct model *model) {

@@ -70,5 +70,11 @@ static inline real *table_state(const struct table *table, uint32_t slot) {
     return table->blocks[slot / TABLE_BLOCK_ROWS].state +
            (size_t)(slot % TABLE_BLOCK_ROWS) * table->state_width;
 }
+// Asks for a row's values before they are needed.
+static inline void table_prefetch(const struct table *table, uint32_t slot) {
+    const char *values = (const char *)table_values(table, slot);
+    for (size_t at = 0; at < table->width * sizeof(real); at += 64)
+        __builtin_prefetch(values + at, 1);
+}
 
 #endif

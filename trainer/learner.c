@@ -165,13 +165,15 @@ static bool make_rows(struct learner *learner) {
     size_t multi = spec->field_count - spec->categorical_count;
     learner->domains = memory_new(rows, sizeof *learner->domains);
     learner->positions = memory_new(rows, sizeof *learner->positions);
+    learner->settling = memory_new(learner->model->domain_count + 1, sizeof *learner->settling);
     learner->slots = memory_new(spec->categorical_count * rows + 1, sizeof *learner->slots);
     learner->list_slots = memory_new(multi + 1, sizeof *learner->list_slots);
     learner->list_capacity = memory_new(multi + 1, sizeof *learner->list_capacity);
     learner->table_status = memory_new(spec->table_count + 1, sizeof *learner->table_status);
     learner->table_error = memory_new(spec->table_count + 1, sizeof *learner->table_error);
-    return learner->domains && learner->positions && learner->slots && learner->list_slots &&
-           learner->list_capacity && learner->table_status && learner->table_error;
+    return learner->domains && learner->positions && learner->settling && learner->slots &&
+           learner->list_slots && learner->list_capacity && learner->table_status &&
+           learner->table_error;
 }
 
 static bool make_lanes(struct learner *learner) {
@@ -298,7 +300,7 @@ void learner_free(struct learner *learner) {
                       learner->pieces,       learner->products,       learner->dense,
                       learner->rows,         learner->factors,        learner->scales,
                       learner->table_status, learner->table_error,    learner->domain_labelled,
-                      learner->cuts};
+                      learner->cuts,         learner->settling};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
         memory_free(blocks[i]);
     model_free(learner->model);
@@ -307,6 +309,32 @@ void learner_free(struct learner *learner) {
 
 struct model *learner_model(struct learner *learner) {
     return learner->model;
+}
+
+static void settling_add(struct learner *learner, size_t domain) {
+    if (learner->model->settled[domain])
+        return;
+    learner->settling[learner->settling_count++] = domain;
+    network_settled(learner->model, domain); // by the items, before anybody reads
+}
+
+void learner_settle_need(struct learner *learner, size_t domain) {
+    settling_add(learner, network_shared(learner->model));
+    settling_add(learner, domain);
+}
+
+size_t learner_settle_items(const struct learner *learner) {
+    return learner->settling_count * network_settle_items(learner->model);
+}
+
+void learner_settle_item(struct learner *learner, size_t item) {
+    size_t items = network_settle_items(learner->model);
+    network_settle_item(learner->model, learner->settling[item / items], item % items);
+}
+
+static void settle_work(void *self, size_t item, size_t worker) {
+    (void)worker;
+    learner_settle_item(self, item);
 }
 
 struct prediction {
@@ -334,7 +362,9 @@ enum status learner_predict(struct learner *learner, const struct minibatch *bat
         return error_set(err, STATUS_INVALID, "could not predict: %zu rows in room for %zu",
                          batch->rows, batch->capacity);
     for (size_t r = 0; r < batch->rows; r++)
-        network_settle(learner->model, network_domain(learner->model, batch->domains[r]));
+        learner_settle_need(learner, network_domain(learner->model, batch->domains[r]));
+    lanes_run(learner->lanes, learner_settle_items(learner), settle_work, learner);
+    learner->settling_count = 0;
     struct prediction job = {learner, batch, logits};
     lanes_run(learner->lanes, (batch->rows + learner->lane_rows - 1) / learner->lane_rows,
               predict_work, &job);

@@ -78,8 +78,10 @@ struct learner {
     size_t lane_count; // in use by this batch
     struct lane_report *lane_reports;
     uint32_t *domains, *positions; // [batch_rows]
-    uint32_t *slots;               // [categorical][batch_rows]
-    uint32_t **list_slots;         // [multi]
+    size_t *settling; // [settling_count] of [domains + 1]: to be brought up to date before use
+    size_t settling_count;
+    uint32_t *slots;       // [categorical][batch_rows]
+    uint32_t **list_slots; // [multi]
     size_t *list_capacity;
     real *gradients; // [passes][weight_elements]
     struct piece *pieces;
@@ -120,6 +122,11 @@ static inline bool learner_is_shared(const struct learner *learner, size_t tenso
 }
 // Whether pass's gradient of a tensor's shared columns exists.
 bool learner_pass_present(const struct learner *learner, size_t tensor, size_t pass);
+
+// A domain and what all share join `settling` unless they are up to date.
+void learner_settle_need(struct learner *learner, size_t domain);
+size_t learner_settle_items(const struct learner *learner); // then settling_count is set to 0
+void learner_settle_item(struct learner *learner, size_t item);
 
 // Phases; those named _work are items for lanes_run.
 void learner_dense_combine_work(void *self, size_t item, size_t worker);

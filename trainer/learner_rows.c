@@ -6,6 +6,8 @@
 #include "model/vector.h"
 #include "trainer/optimise.h"
 
+enum { STEP_AHEAD = 8 }; // rows lie anywhere in memory
+
 void learner_rows_sum(struct learner *learner, struct row_piece *piece) {
     const struct touched *touched = &learner->touched[piece->table];
     touched_sum(touched, learner->model, &learner->act, learner->active_passes, piece->first,
@@ -38,6 +40,10 @@ void learner_rows_step(struct learner *learner, struct row_piece *piece, size_t 
     real *gradient = learner->workers[worker].row;
     piece->skipped = 0;
     for (size_t u = piece->first; u < piece->first + piece->count; u++) {
+        if (u + STEP_AHEAD < piece->first + piece->count) {
+            table_prefetch(table, touched->slots[u + STEP_AHEAD]);
+            __builtin_prefetch(table_state(table, touched->slots[u + STEP_AHEAD]), 1);
+        }
         combine(learner, touched, u, dimension, gradient);
         double square = vector_dot(gradient, gradient, table->width);
         if (!(square < LEARNER_SQUARE_MAX))

@@ -1,6 +1,6 @@
 // One step: phases over lanes, tables and tensors, each complete before the next begins.
 //
-//   1  order of each lane's rows by domain; slots of all ids
+//   1  order of each lane's rows by domain; slots of all ids; weights packed
 //   2  the rows touched, table by table; unseen ids get theirs
 //   3  lanes: inputs, forward, losses, backward passes
 //   4  gradients: of weights piece by piece, of rows by their occurrences
@@ -36,7 +36,7 @@ static void domains_draw(struct learner *learner) {
                 settings->unknown_share)
             domain = MINIBATCH_DOMAIN_UNKNOWN;
         learner->domains[r] = (uint32_t)domain;
-        network_settle(learner->model, domain);
+        learner_settle_need(learner, domain);
     }
 }
 
@@ -98,6 +98,10 @@ static void look_up_work(void *self, size_t item, size_t worker) {
         return;
     }
     size_t f = item - learner->lane_count;
+    if (f >= model->spec.field_count) {
+        learner_settle_item(learner, f - model->spec.field_count);
+        return;
+    }
     const struct table *table = &model->tables[model->spec.fields[f].table];
     if (f < model->spec.categorical_count) {
         table_find_many(table, batch->ids + f * batch->capacity, batch->rows,
@@ -299,8 +303,11 @@ static enum status collect(struct learner *learner, struct error *err) {
     if (status != STATUS_OK)
         return status;
     size_t tables = learner->model->spec.table_count;
-    lanes_run(learner->lanes, learner->lane_count + learner->model->spec.field_count, look_up_work,
-              learner);
+    lanes_run(learner->lanes,
+              learner->lane_count + learner->model->spec.field_count +
+                  learner_settle_items(learner),
+              look_up_work, learner);
+    learner->settling_count = 0;
     lanes_run(learner->lanes, tables, collect_work, learner);
     for (size_t t = 0; t < tables; t++)
         if (learner->table_status[t] != STATUS_OK) {

@@ -51,10 +51,19 @@ size_t optimise_row_state(int optimiser, size_t dimension, size_t wide) {
     }
 }
 
-static void row_adagrad(real *w, real *a, const real *g, size_t dimension, real factor, real rate) {
-    real sum = 0;
-    for (size_t c = 0; c < dimension; c++)
-        sum += g[c] * factor * (g[c] * factor);
+VECTOR_CLONES
+static void row_adagrad(real *restrict w, real *restrict a, const real *restrict g,
+                        size_t dimension, real factor, real rate) {
+    enum { PARTIAL = 16 }; // partial sums, of a fixed number on any machine: they fit registers
+    real partial[PARTIAL] = {0}, sum = 0;
+    size_t whole = dimension / PARTIAL * PARTIAL;
+    for (size_t c = 0; c < whole; c += PARTIAL)
+        for (size_t i = 0; i < PARTIAL; i++)
+            partial[i] += g[c + i] * factor * (g[c + i] * factor);
+    for (size_t c = whole; c < dimension; c++)
+        partial[c - whole] += g[c] * factor * (g[c] * factor);
+    for (size_t i = 0; i < PARTIAL; i++)
+        sum += partial[i];
     a[0] += sum / (real)dimension;
     if (!(a[0] > (real)0))
         return;

@@ -17,6 +17,8 @@ static const struct model_tensor *tensor_of(struct learner *learner, const char 
 }
 
 static void assert_same_logits(struct learner *a, struct learner *b) {
+    model_settle(learner_model(a)); // tests write into tensors
+    model_settle(learner_model(b));
     const struct model_spec *spec = model_spec_of(learner_model(a));
     struct minibatch batch;
     struct error err;
