@@ -1,24 +1,34 @@
 // Learner steps in examples a second, on the model of bench/peers/torch_mmoe.py: categorical fields
 // of 16 dimensions over one table, MMoE of 4 experts 128-64, two tasks, towers of 32, row-wise
-// Adagrad. Ids are log-uniform over a million, the same pool of 64 batches over and over.
+// Adagrad. Ids are log-uniform over a million, or an --ids file's rows in order (made by
+// bench/kuairand_ids.py); the same pool of 64 batches over and over.
+//
+// --domains N spreads the rows unevenly over N domains (half of them are of the first, half of the
+// rest of the second and so on); --star 1 makes towers star layers, --star 2 the trunk as well,
+// --star 0 ignores the domains. --wide 1 adds the linear part.
 //
 // Prints examples a second of the clock, and a second of processor time (which a busy machine moves
 // less; all threads together).
 //
 // usage: bench_train [--case NAME] [--mode plain|metabalance] [--batch N] [--fields N]
 //                    [--threads N] [--lanes N] [--rows N] [--tasks N] [--tables N] [--seconds N]
+//                    [--ids FILE] [--domains N] [--star 0|1|2] [--wide 0|1]
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/rng.h"
 #include "trainer/learner.h"
 
 enum { POOL = 64, DIMENSION = 16, FIELDS_MAX = 256 };
 
 struct run {
-    int64_t batch, fields, threads, lanes, rows, tasks, tables, seconds;
+    int64_t batch, fields, threads, lanes, rows, tasks, tables, seconds, domains, star, wide;
     bool metabalance;
+    const char *ids_path;
+    const int64_t *ids; // [ids_rows][fields] of the file, or NULL
+    int64_t ids_rows;
     const char *name; // of the case, printed with its figures
 };
 
@@ -26,10 +36,11 @@ static bool arguments_read(int count, char **texts, struct run *run) {
     const struct {
         const char *name;
         int64_t *value;
-    } numbers[] = {{"--batch", &run->batch},     {"--fields", &run->fields},
-                   {"--threads", &run->threads}, {"--lanes", &run->lanes},
-                   {"--rows", &run->rows},       {"--tasks", &run->tasks},
-                   {"--tables", &run->tables},   {"--seconds", &run->seconds}};
+    } numbers[] = {
+        {"--batch", &run->batch},   {"--fields", &run->fields},   {"--threads", &run->threads},
+        {"--lanes", &run->lanes},   {"--rows", &run->rows},       {"--tasks", &run->tasks},
+        {"--tables", &run->tables}, {"--seconds", &run->seconds}, {"--domains", &run->domains},
+        {"--star", &run->star},     {"--wide", &run->wide}};
     for (int i = 1; i + 1 < count; i += 2) {
         bool known = strcmp(texts[i], "--mode") == 0;
         if (known)
@@ -38,15 +49,60 @@ static bool arguments_read(int count, char **texts, struct run *run) {
             run->name = texts[i + 1];
             known = true;
         }
+        if (strcmp(texts[i], "--ids") == 0) {
+            run->ids_path = texts[i + 1];
+            known = true;
+        }
         for (size_t n = 0; n < sizeof numbers / sizeof numbers[0]; n++)
             if (strcmp(texts[i], numbers[n].name) == 0) {
                 *numbers[n].value = strtoll(texts[i + 1], NULL, 10);
-                known = *numbers[n].value > 0;
+                known = *numbers[n].value >= 0;
             }
         if (!known)
             return false;
     }
-    return count % 2 == 1 && run->fields <= FIELDS_MAX && run->tables <= run->fields;
+    return count % 2 == 1 && run->batch > 0 && run->threads > 0 && run->rows > 0 &&
+           run->tasks > 0 && run->tasks <= MODEL_TASKS_MAX && run->seconds > 0 && run->tables > 0 &&
+           run->fields > 0 && run->fields <= FIELDS_MAX && run->tables <= run->fields &&
+           run->star <= 2;
+}
+
+// An --ids file: rows, fields, then the ids, all 64-bit numbers of this machine's byte order.
+static enum status ids_read(struct run *run, int64_t **ret_ids, struct error *err) {
+    int64_t shape[2];
+    FILE *file = fopen(run->ids_path, "rb");
+    if (!file)
+        return error_set(err, STATUS_NOT_FOUND, "could not open %s", run->ids_path);
+    enum status status = STATUS_OK;
+    size_t count = 0;
+    if (fread(shape, sizeof shape, 1, file) == 1 && shape[0] > 0 && shape[1] > 0 &&
+        shape[1] <= FIELDS_MAX && shape[0] < INT64_MAX / FIELDS_MAX)
+        count = (size_t)(shape[0] * shape[1]);
+    int64_t *ids = count ? memory_new(count, sizeof *ids) : NULL;
+    if (!ids || fread(ids, sizeof *ids, count, file) != count)
+        status = error_set(err, STATUS_CORRUPT, "could not read ids from %s", run->ids_path);
+    fclose(file);
+    *ret_ids = ids;
+    if (status != STATUS_OK)
+        return status;
+    run->ids = ids;
+    run->ids_rows = shape[0];
+    run->fields = shape[1];
+    return STATUS_OK;
+}
+
+static uint64_t id_draw(const struct run *run, struct rng *rng, size_t row, size_t field) {
+    if (run->ids)
+        return (uint64_t)run->ids[(int64_t)row % run->ids_rows * run->fields + (int64_t)field];
+    uint64_t rank = (uint64_t)pow((double)run->rows, rng_uniform(rng));
+    return rank * 2654435761u % (uint64_t)run->rows + 1;
+}
+
+static uint32_t domain_draw(const struct run *run, struct rng *rng) {
+    uint32_t domain = 1;
+    while (domain < run->domains && rng_uniform(rng) < 0.5)
+        domain++;
+    return domain;
 }
 
 static enum status pool_fill(struct minibatch *pool, const struct model_spec *spec,
@@ -58,10 +114,11 @@ static enum status pool_fill(struct minibatch *pool, const struct model_spec *sp
         if (status != STATUS_OK)
             return status;
         pool[b].rows = (size_t)run->batch;
-        for (size_t i = 0; i < spec->field_count * pool[b].rows; i++) {
-            uint64_t rank = (uint64_t)pow((double)run->rows, rng_uniform(&rng));
-            pool[b].ids[i] = rank * 2654435761u % (uint64_t)run->rows + 1;
-        }
+        for (size_t i = 0; i < spec->field_count * pool[b].rows; i++)
+            pool[b].ids[i] =
+                id_draw(run, &rng, b * pool[b].rows + i % pool[b].rows, i / pool[b].rows);
+        for (size_t r = 0; r < pool[b].rows && run->domains > 1; r++)
+            pool[b].domains[r] = domain_draw(run, &rng);
         for (size_t i = 0; i < spec->task_count * pool[b].rows; i++) {
             pool[b].labels[i] = rng_uniform(&rng) < 0.2 ? 1 : 0;
             pool[b].weights[i] = 1;
@@ -116,13 +173,20 @@ int main(int count, char **texts) {
                       .tasks = 2,
                       .tables = 1,
                       .seconds = 6,
+                      .domains = 1,
                       .name = "custom"};
     if (!arguments_read(count, texts, &run)) {
         fputs("usage: bench_train [--case NAME] [--mode plain|metabalance] [--batch N] "
               "[--fields N] [--threads N] [--lanes N] [--rows N] [--tasks N] [--tables N] "
-              "[--seconds N]\n",
+              "[--seconds N] [--ids FILE] [--domains N] [--star 0|1|2] [--wide 0|1]\n",
               stderr);
         return 2;
+    }
+    struct error err;
+    int64_t *ids = NULL;
+    if (run.ids_path && ids_read(&run, &ids, &err) != STATUS_OK) {
+        fprintf(stderr, "bench_train: %s\n", err.message);
+        return 1;
     }
     run.lanes = run.lanes ? run.lanes : run.batch >= 1024 ? run.batch / 256 : 4;
     struct model_field fields[FIELDS_MAX];
@@ -140,6 +204,11 @@ int main(int count, char **texts) {
                      .experts = 4,
                      .expert_layers = {experts, 2},
                      .tower_layers = {towers, 1},
+                     .domains = run.star ? MODEL_DOMAINS_STAR : MODEL_DOMAINS_NONE,
+                     .domains_max = run.domains,
+                     .star_towers = run.star >= 1,
+                     .star_trunk = run.star >= 2,
+                     .wide = run.wide > 0,
                      .embedding_init = 0.01,
                      .seed = 1},
     };
@@ -163,7 +232,6 @@ int main(int count, char **texts) {
     for (size_t k = 0; k < MODEL_TASKS_MAX; k++)
         weights[k] = 1;
     static struct minibatch pool[POOL];
-    struct error err;
     struct learner *learner = NULL;
     enum status status = learner_new(&spec, &settings, weights, 0, &learner, &err);
     if (status == STATUS_OK)
@@ -181,5 +249,6 @@ int main(int count, char **texts) {
     for (size_t b = 0; b < POOL; b++)
         minibatch_deinit(&pool[b], &spec);
     learner_free(learner);
+    memory_free(ids);
     return status == STATUS_OK ? 0 : 1;
 }

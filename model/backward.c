@@ -13,6 +13,7 @@ struct backward {
     struct activations *act;
     const struct lane *lane;
     size_t pass;
+    real *scratch; // network_scratch
 };
 
 static void layer_rows(const struct backward *back, const struct layer *layer, size_t first,
@@ -163,7 +164,10 @@ static void trunk_back(const struct backward *back, size_t task, size_t task_end
             continue;
         if (layer->out_offset + layer->out == model->planes[layer->out_plane].columns)
             plane_mask(back, layer->out_plane); // before the last of a plane's layers, met first
-        layer_back(back, layer, layer->in_plane == 0 && input_begun);
+        if (l == 1 && back->lane->factor_count)
+            factored_backward(model, back->act, back->lane, back->pass, back->scratch);
+        else
+            layer_back(back, layer, layer->in_plane == 0 && input_begun);
         input_begun = input_begun || layer->in_plane == 0;
     }
 }
@@ -184,8 +188,9 @@ static void norm_back(const struct backward *back) {
 }
 
 void network_backward(const struct model *model, struct activations *act, const struct lane *lane,
-                      size_t pass, size_t task, size_t task_end, const bool *active) {
-    struct backward back = {model, act, lane, pass};
+                      size_t pass, size_t task, size_t task_end, const bool *active,
+                      real *scratch) {
+    struct backward back = {model, act, lane, pass, scratch};
     bool accumulate = false;
     for (size_t k = task; k < task_end; k++) {
         if (!active[k])
@@ -200,10 +205,21 @@ void network_backward(const struct model *model, struct activations *act, const 
     norm_back(&back);
 }
 
-void network_drop_row(const struct model *model, struct activations *act, size_t position) {
+void network_drop_row(const struct model *model, struct activations *act, const struct lane *lane,
+                      size_t position) {
     for (size_t plane = 0; plane < model->plane_count; plane++)
         memset(act->values[plane] + position * model->planes[plane].columns, 0,
                model->planes[plane].columns * sizeof(real));
     if (act->raw)
         memset(act->raw + position * model->embedded, 0, model->embedded * sizeof(real));
+    if (lane->factor_count == 0)
+        return;
+    // An id's values are zeroed where they are what made its rows unusable: 0 times them is NaN.
+    const uint32_t *index = act->ids.index + position * model->spec.categorical_count;
+    for (size_t i = 0; i < lane->factor_count; i++) {
+        real *values =
+            act->ids.values + (activations_ids(model, lane) + index[i]) * model->id_stride;
+        for (size_t c = 0; c < model->id_stride; c++)
+            values[c] = isfinite(values[c]) ? values[c] : 0;
+    }
 }

@@ -288,6 +288,34 @@ static bool layers_pack(struct model *model) {
     return made;
 }
 
+// Whether first products may be taken once an id: nobody else reads the input, and what the first
+// layer makes of a field's values is the same for all rows.
+static bool factorable(const struct model *model) {
+    size_t readers = 0;
+    for (size_t l = 0; l < model->layer_count; l++)
+        readers += model->layers[l].in_plane == 0;
+    return model->spec.categorical_count > 0 && readers == 1 && model->layers[0].in_plane == 0 &&
+           model->layers[0].task == NETWORK_NONE && !model->layers[0].single &&
+           !model->traits[model->layers[0].weight].fuses && model->norm_gamma == NETWORK_NONE;
+}
+
+static bool fields_pack(struct model *model) {
+    for (size_t f = 0; f < model->spec.categorical_count; f++)
+        if (model->spec.fields[f].dimension > model->id_stride)
+            model->id_stride = model->spec.fields[f].dimension;
+    if (!model->trained)
+        return true;
+    model->field_turned =
+        arena_get(&model->run, model->spec.field_count, sizeof *model->field_turned);
+    bool made = model->field_turned != NULL;
+    for (size_t f = 0; made && f < model->spec.field_count; f++) {
+        size_t elements = product_packed(model->layers[0].out, model->spec.fields[f].dimension);
+        model->field_turned[f] = memory_new(elements, sizeof(real));
+        made = model->field_turned[f] != NULL;
+    }
+    return made;
+}
+
 static bool derived_get(struct model *model) {
     bool made = true;
     for (size_t i = 0; i < model->tensor_count; i++) {
@@ -311,7 +339,11 @@ static bool derived_get(struct model *model) {
     if (model->norm_gamma != NETWORK_NONE)
         model->norm_scale =
             memory_new(model->domain_count * NORM_PARTS * model->embedded, sizeof(real));
-    return layers_pack(model) && made && model->settled && model->numeric_scale &&
+    made = layers_pack(model) && made;
+    model->factorable = factorable(model);
+    if (model->factorable)
+        made = fields_pack(model) && made;
+    return made && model->settled && model->numeric_scale &&
            (model->norm_gamma == NETWORK_NONE || model->norm_scale);
 }
 

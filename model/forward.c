@@ -27,10 +27,23 @@ static void layer_rows(const struct model *model, const struct activations *act,
     vector_bias_relu(out, out_columns, rows, bias, layer->bias_columns, layer->relu);
 }
 
+static void bias_add(const struct model *model, const struct activations *act,
+                     const struct layer *layer, const struct lane *lane) {
+    size_t columns = model->planes[layer->out_plane].columns;
+    vector_bias_relu(act->values[layer->out_plane] + lane->first * columns + layer->out_offset,
+                     columns, lane->rows, model->tensors[layer->bias].data + layer->bias_offset,
+                     layer->bias_columns, layer->relu);
+}
+
 static void layers_run(const struct model *model, const struct activations *act,
-                       const struct lane *lane, size_t begin, size_t end) {
+                       const struct lane *lane, size_t begin, size_t end, real *scratch) {
     for (size_t l = begin; l < end; l++) {
         const struct layer *layer = &model->layers[l];
+        if (l == 0 && lane->factor_count) {
+            factored_forward(model, act, lane, scratch);
+            bias_add(model, act, layer, lane);
+            continue;
+        }
         if (!model->traits[layer->weight].fuses) {
             layer_rows(model, act, layer, lane->first, lane->rows, 0);
             continue;
@@ -95,12 +108,13 @@ static void mix(const struct model *model, const struct activations *act, const 
     }
 }
 
-void network_forward(const struct model *model, struct activations *act, const struct lane *lane) {
+void network_forward(const struct model *model, struct activations *act, const struct lane *lane,
+                     real *scratch) {
     size_t layer = 0;
     for (size_t i = 0; i < model->mixture_count; i++) {
-        layers_run(model, act, lane, layer, model->mixtures[i].after);
+        layers_run(model, act, lane, layer, model->mixtures[i].after, scratch);
         layer = model->mixtures[i].after;
         mix(model, act, lane, i);
     }
-    layers_run(model, act, lane, layer, model->auxiliary_end);
+    layers_run(model, act, lane, layer, model->auxiliary_end, scratch);
 }

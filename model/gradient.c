@@ -44,13 +44,14 @@ size_t gradient_pieces(const struct model *model, struct piece *ret_pieces) {
     return count;
 }
 
-size_t gradient_scratch(const struct model *model) {
+size_t gradient_scratch(const struct model *model, size_t lane_rows) {
     size_t most = 2 * model->embedded;
     for (size_t l = 0; l < model->layer_count; l++) {
         size_t size = (model->layers[l].in + 1) * model->layers[l].out;
         most = size > most ? size : most;
     }
-    return PRODUCT_SCRATCH + most + 1;
+    size_t factored = network_scratch(model, lane_rows);
+    return PRODUCT_SCRATCH + (most > factored ? most : factored) + 1;
 }
 
 struct gradient {
@@ -61,6 +62,20 @@ struct gradient {
     real *gradients, *scratch;
     real *packing; // PRODUCT_SCRATCH
 };
+
+// bias += alpha * column sums over rows; NULL = none.
+static void bias_sums(const struct gradient *job, const struct piece *piece, size_t first,
+                      size_t rows, real *bias) {
+    const struct layer *layer = &job->model->layers[piece->layer];
+    size_t columns = job->model->planes[layer->out_plane].columns;
+    if (!bias || piece->column >= layer->bias_columns)
+        return;
+    size_t left = layer->bias_columns - piece->column;
+    const real *out = activations_slope(job->act, job->model, job->pass, layer->out_plane) +
+                      first * columns + layer->out_offset + piece->column;
+    vector_column_sums(out, columns, rows, left < piece->columns ? left : piece->columns,
+                       job->alpha, bias);
+}
 
 // weight[in][columns] = alpha * in' out (+ weight) and bias += alpha * column sums, over rows.
 static void layer_sums(const struct gradient *job, const struct piece *piece, size_t first,
@@ -80,11 +95,7 @@ static void layer_sums(const struct gradient *job, const struct piece *piece, si
         product_sums(in, in_columns, layer->in, out, out_columns, piece->columns, rows, job->alpha,
                      add, weight, weight_columns, job->packing);
     }
-    if (bias && piece->column < layer->bias_columns) {
-        size_t left = layer->bias_columns - piece->column;
-        vector_column_sums(out, out_columns, rows, left < piece->columns ? left : piece->columns,
-                           job->alpha, bias);
-    }
+    bias_sums(job, piece, first, rows, bias);
 }
 
 static real *gradient_of(const struct gradient *job, size_t tensor) {
@@ -101,10 +112,22 @@ static void layer_take(const struct gradient *job, const struct piece *piece,
         size_t left = layer->bias_columns - piece->column;
         memset(bias, 0, (left < piece->columns ? left : piece->columns) * sizeof *bias);
     }
+    size_t columns = model->tensors[layer->weight].columns, factors = 0;
+    real *weight = gradient_of(job, layer->weight) + layer->weight_offset + piece->column;
+    for (size_t i = 0; piece->layer == 0 && i < lane_count; i++)
+        factors += lanes[i].factor_count;
     const struct lane *last = &lanes[lane_count - 1];
-    layer_sums(job, piece, lanes[0].first, last->first + last->rows - lanes[0].first, false,
-               gradient_of(job, layer->weight) + layer->weight_offset + piece->column,
-               model->tensors[layer->weight].columns, bias);
+    size_t rows = last->first + last->rows - lanes[0].first;
+    if (factors == 0) {
+        layer_sums(job, piece, lanes[0].first, rows, false, weight, columns, bias);
+        return;
+    }
+    for (size_t r = 0; r < layer->in; r++)
+        memset(weight + r * columns, 0, piece->columns * sizeof *weight);
+    for (size_t i = 0; i < lane_count; i++)
+        factored_gradient(model, job->act, &lanes[i], job->pass, piece->column, piece->columns,
+                          job->alpha, weight, columns, job->scratch);
+    bias_sums(job, piece, lanes[0].first, rows, bias);
 }
 
 // One factor of a star layer for domain p: dW_p = W * dW*_p, and W's sum gets W_p * dW*_p.

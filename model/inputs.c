@@ -77,24 +77,75 @@ static void gather_number(const struct model *model, float number, size_t i, rea
     input[1] = missing ? (real)1 : (real)0;
 }
 
+struct gathering {
+    const struct model *model;
+    const struct minibatch *batch;
+    const struct resolved *resolved;
+    struct activations *act;
+    const struct lane *lane;
+    const struct factor *factors;
+    size_t id_base;
+};
+
 // Rows of a table lie anywhere in memory: those of a row a little ahead are asked for.
-static void gather_ahead(const struct model *model, const struct resolved *resolved, size_t row) {
-    const struct model_spec *spec = &model->spec;
-    for (size_t f = 0; f < spec->categorical_count; f++)
-        table_prefetch(&model->tables[spec->fields[f].table],
-                       resolved->slots[f * resolved->stride + row - resolved->first]);
+static void gather_ahead(const struct gathering *job, size_t row) {
+    const struct model_spec *spec = &job->model->spec;
+    const struct resolved *resolved = job->resolved;
+    for (size_t f = 0, i = 0; f < spec->categorical_count; f++) {
+        if (i < job->lane->factor_count && job->factors[i].field == f)
+            i++;
+        else
+            table_prefetch(&job->model->tables[spec->fields[f].table],
+                           resolved->slots[f * resolved->stride + row - resolved->first]);
+    }
 }
 
-static void gather_row(const struct model *model, const struct minibatch *batch,
-                       const struct resolved *resolved, size_t row, real *input, real *logits) {
+// A factor's values are gathered once an id; a row takes its wide weights only.
+static void gather_categorical(const struct gathering *job, size_t position, real *input,
+                               real *logits) {
+    const struct model *model = job->model;
     const struct model_spec *spec = &model->spec;
-    for (size_t f = 0; f < spec->categorical_count; f++) {
-        uint32_t slot = resolved->slots[f * resolved->stride + row - resolved->first];
+    const struct resolved *resolved = job->resolved;
+    size_t row = job->act->order[position];
+    for (size_t f = 0, i = 0; f < spec->categorical_count; f++) {
         size_t dimension = spec->fields[f].dimension;
-        const real *values = table_values(&model->tables[spec->fields[f].table], slot);
+        const struct table *table = &model->tables[spec->fields[f].table];
+        if (i < job->lane->factor_count && job->factors[i].field == f) {
+            size_t id = job->act->ids.index[position * spec->categorical_count + i++];
+            if (model->wide)
+                wide_add(model, table_values(table, job->act->ids.slots[job->id_base + id]),
+                         dimension, (real)1, logits);
+            continue;
+        }
+        const real *values =
+            table_values(table, resolved->slots[f * resolved->stride + row - resolved->first]);
         memcpy(input + model->field_offset[f], values, dimension * sizeof *input);
         wide_add(model, values, dimension, (real)1, logits);
     }
+}
+
+static void gather_ids(const struct gathering *job) {
+    const struct model *model = job->model;
+    for (size_t i = 0; i < job->lane->factor_count; i++) {
+        const struct model_field *field = &model->spec.fields[job->factors[i].field];
+        for (size_t id = job->factors[i].first; id < job->factors[i].first + job->factors[i].count;
+             id++)
+            memcpy(
+                job->act->ids.values + (job->id_base + id) * model->id_stride,
+                table_values(&model->tables[field->table], job->act->ids.slots[job->id_base + id]),
+                field->dimension * sizeof(real));
+    }
+}
+
+static void gather_row(const struct gathering *job, size_t position) {
+    const struct model *model = job->model;
+    const struct minibatch *batch = job->batch;
+    const struct resolved *resolved = job->resolved;
+    const struct model_spec *spec = &model->spec;
+    size_t row = job->act->order[position];
+    real *input = job->act->values[0] + position * model->columns;
+    real *logits = job->act->values[model->logit_plane] + position * spec->task_count;
+    gather_categorical(job, position, input, logits);
     for (size_t list = 0; list < spec->field_count - spec->categorical_count; list++)
         pool_list(model, batch, resolved, list, row,
                   input + model->field_offset[spec->categorical_count + list], logits);
@@ -109,11 +160,16 @@ void inputs_gather(const struct model *model, const struct minibatch *batch,
     size_t tasks = model->spec.task_count;
     memset(act->values[model->logit_plane] + lane->first * tasks, 0,
            lane->rows * tasks * sizeof(real));
+    struct gathering job = {model, batch, resolved, act, lane, NULL, 0};
+    if (lane->factor_count) {
+        job.factors = activations_factors(act, model, lane);
+        job.id_base = activations_ids(model, lane);
+        gather_ids(&job);
+    }
     for (size_t p = lane->first; p < lane->first + lane->rows; p++) {
         if (p + GATHER_AHEAD < lane->first + lane->rows)
-            gather_ahead(model, resolved, act->order[p + GATHER_AHEAD]);
-        gather_row(model, batch, resolved, act->order[p], act->values[0] + p * model->columns,
-                   act->values[model->logit_plane] + p * tasks);
+            gather_ahead(&job, act->order[p + GATHER_AHEAD]);
+        gather_row(&job, p);
     }
     for (size_t s = 0; s < lane->segment_count; s++) {
         struct segment segment = lane->segments[s];

@@ -98,6 +98,8 @@ void model_free(struct model *model) {
                 memory_free(layer->turned[p]);
         }
     }
+    for (size_t f = 0; model->field_turned && f < model->spec.field_count; f++)
+        memory_free(model->field_turned[f]);
     memory_free(model->norm_scale);
     arena_deinit(&model->run);
     memory_free(model);

@@ -12,6 +12,38 @@ static bool planes_get(real **planes, const struct model *model, size_t rows, si
     return made;
 }
 
+static bool ids_init(struct ids *ids, const struct model *model, size_t rows, size_t passes) {
+    size_t fields = model->spec.categorical_count, count = rows * fields * 5 / 8 + 1;
+    ids->factors = memory_new(rows * fields, sizeof *ids->factors);
+    ids->slots = memory_new(count, sizeof *ids->slots);
+    ids->begin = memory_new(count, sizeof *ids->begin);
+    ids->members = memory_new(rows * fields, sizeof *ids->members);
+    ids->index = memory_new(rows * fields, sizeof *ids->index);
+    ids->values = memory_new(count * model->id_stride, sizeof *ids->values);
+    ids->slopes = memory_new(passes + 1, sizeof *ids->slopes);
+    ids->wide = memory_new(count * model->spec.task_count, sizeof *ids->wide);
+    bool made = ids->factors && ids->slots && ids->begin && ids->members && ids->index &&
+                ids->values && ids->slopes && ids->wide;
+    for (size_t pass = 0; made && pass < passes; pass++) {
+        ids->slopes[pass] = memory_new(count * model->id_stride, sizeof(real));
+        made = ids->slopes[pass] != NULL;
+    }
+    return made;
+}
+
+static void ids_deinit(struct ids *ids, size_t passes) {
+    for (size_t pass = 0; ids->slopes && pass < passes; pass++)
+        memory_free(ids->slopes[pass]);
+    memory_free(ids->factors);
+    memory_free(ids->slots);
+    memory_free(ids->begin);
+    memory_free(ids->members);
+    memory_free(ids->index);
+    memory_free(ids->values);
+    memory_free(ids->slopes);
+    memory_free(ids->wide);
+}
+
 enum status activations_init(struct activations *act, const struct model *model, size_t rows_max,
                              size_t passes, struct error *err) {
     *act = (struct activations){.rows_max = rows_max, .passes = passes};
@@ -26,6 +58,8 @@ enum status activations_init(struct activations *act, const struct model *model,
         act->raw = memory_new(rows_max * model->embedded, sizeof *act->raw);
         made = act->raw != NULL;
     }
+    if (made && model->factorable)
+        made = ids_init(&act->ids, model, rows_max, passes);
     for (size_t pass = 0; made && pass < passes; pass++) {
         made = planes_get(act->slopes + pass * model->plane_count, model, rows_max, pass);
         if (made && norm) {
@@ -46,6 +80,7 @@ void activations_deinit(struct activations *act, const struct model *model) {
         memory_free(act->slopes[i]);
     for (size_t pass = 0; act->raw_slopes && pass < act->passes; pass++)
         memory_free(act->raw_slopes[pass]);
+    ids_deinit(&act->ids, act->passes);
     memory_free(act->values);
     memory_free(act->slopes);
     memory_free(act->raw);
@@ -60,6 +95,8 @@ struct model_scratch {
     struct segment *segments;
     size_t *counts;
     uint32_t *slots; // [categorical][rows_max]
+    struct id_set set;
+    real *network; // network_scratch
 };
 
 enum status model_scratch_new(const struct model *model, size_t rows_max,
@@ -75,7 +112,9 @@ enum status model_scratch_new(const struct model *model, size_t rows_max,
         scratch->counts = memory_new(model->domain_count + 1, sizeof *scratch->counts);
         scratch->slots =
             memory_new(model->spec.categorical_count * rows_max + 1, sizeof *scratch->slots);
-        if (!scratch->segments || !scratch->counts || !scratch->slots)
+        scratch->network = memory_new(network_scratch(model, rows_max), sizeof(real));
+        status = id_set_init(&scratch->set, rows_max, err);
+        if (!scratch->network || !scratch->segments || !scratch->counts || !scratch->slots)
             status =
                 error_no_memory(err, rows_max * sizeof *scratch->slots, "scratch for prediction");
     }
@@ -93,6 +132,8 @@ void model_scratch_free(struct model_scratch *scratch) {
     memory_free(scratch->segments);
     memory_free(scratch->counts);
     memory_free(scratch->slots);
+    memory_free(scratch->network);
+    id_set_deinit(&scratch->set);
     memory_free(scratch);
 }
 
@@ -103,12 +144,10 @@ void model_predict(const struct model *model, struct model_scratch *scratch,
         return;
     struct lane lane = {.rows = rows, .segments = scratch->segments};
     inputs_order(model, batch->domains, first, &scratch->act, &lane, scratch->counts);
-    for (size_t f = 0; f < model->spec.categorical_count; f++)
-        table_find_many(&model->tables[model->spec.fields[f].table],
-                        batch->ids + f * batch->capacity + first, rows, scratch->slots + f * rows);
+    inputs_look_up(model, batch, first, &scratch->act, &lane, &scratch->set, scratch->slots, rows);
     struct resolved resolved = {.slots = scratch->slots, .stride = rows, .first = first};
     inputs_gather(model, batch, &resolved, &scratch->act, &lane);
-    network_forward(model, &scratch->act, &lane);
+    network_forward(model, &scratch->act, &lane, scratch->network);
     size_t tasks = model->spec.task_count;
     const real *values = scratch->act.values[model->logit_plane];
     for (size_t p = 0; p < rows; p++)

@@ -18,13 +18,15 @@ struct product_set {
     const struct product_set *narrow; // or NULL
     void (*tile_rows)(size_t rows, const struct tile *tile, size_t a_columns);
     void (*tile_columns)(size_t rows, const struct tile *tile, size_t a_columns);
+    void (*pick)(const real *rows, size_t columns, const uint32_t *index, size_t count, real *sum);
+    void (*pack)(const real *rows, size_t columns, size_t count, real *panel);
 };
 
 #define TILE_NAME(name) plain_##name
 #define TILE_BYTES 16
 #define TILE_ROWS 6
 #define TILE_NARROW NULL
-#include "model/product_tile.h"
+#include "model/product_tile.inc"
 // Other compilers have the plain set alone.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
 #define PRODUCT_SETS
@@ -34,7 +36,7 @@ struct product_set {
 #define TILE_BYTES 32
 #define TILE_ROWS 6
 #define TILE_NARROW NULL
-#include "model/product_tile.h"
+#include "model/product_tile.inc"
 #pragma GCC pop_options
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v4,prefer-vector-width=512")
@@ -42,7 +44,7 @@ struct product_set {
 #define TILE_BYTES 64
 #define TILE_ROWS 12
 #define TILE_NARROW &v3_set
-#include "model/product_tile.h"
+#include "model/product_tile.inc"
 #pragma GCC pop_options
 #endif
 
@@ -99,30 +101,38 @@ static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-static inline void panel_row(real *restrict into, const real *restrict w, const real *restrict by,
-                             size_t count) {
-    if (by)
-        for (size_t i = 0; i < count; i++)
-            into[i] = w[i] * by[i];
-    else
-        for (size_t i = 0; i < count; i++)
-            into[i] = w[i];
-    for (size_t i = count; i < PRODUCT_PANEL; i++)
-        into[i] = 0;
+VECTOR_CLONES
+static void pack_rest(const real *restrict w, const real *restrict by, size_t w_columns,
+                      size_t rows, size_t count, real *restrict panel) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < PRODUCT_PANEL; i++) {
+            real value = i < count ? w[r * w_columns + i] : 0;
+            panel[r * PRODUCT_PANEL + i] = by && i < count ? value * by[r * w_columns + i] : value;
+        }
 }
 
 VECTOR_CLONES
+static void pack_product(const real *restrict w, const real *restrict by, size_t w_columns,
+                         size_t rows, real *restrict panel) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < PRODUCT_PANEL; i++)
+            panel[r * PRODUCT_PANEL + i] = w[r * w_columns + i] * by[r * w_columns + i];
+}
+
 void product_pack(const real *w, const real *by, size_t w_columns, size_t first, size_t rows,
                   size_t depth, size_t columns, real *packed) {
-    for (size_t c = 0; c < columns; c += PRODUCT_PANEL)
-        for (size_t r = first; r < first + rows; r++) {
-            real *into = packed + c * depth + r * PRODUCT_PANEL;
-            const real *from = w + r * w_columns + c, *factor = by ? by + r * w_columns + c : NULL;
-            if (columns - c >= PRODUCT_PANEL) // a constant count: a few moves of registers
-                panel_row(into, from, factor, PRODUCT_PANEL);
-            else
-                panel_row(into, from, factor, columns - c);
-        }
+    const struct product_set *set = sets[choice()].set;
+    for (size_t c = 0; c < columns; c += PRODUCT_PANEL) {
+        real *panel = packed + c * depth + first * PRODUCT_PANEL;
+        const real *from = w + first * w_columns + c;
+        const real *factor = by ? by + first * w_columns + c : NULL;
+        if (columns - c < PRODUCT_PANEL)
+            pack_rest(from, factor, w_columns, rows, columns - c, panel);
+        else if (factor)
+            pack_product(from, factor, w_columns, rows, panel);
+        else
+            set->pack(from, w_columns, rows, panel);
+    }
 }
 
 VECTOR_CLONES
@@ -149,12 +159,19 @@ static const struct product_set *narrowed(const struct product_set *set, size_t 
 
 void product_rows(const real *a, size_t a_columns, size_t rows, const real *packed, size_t depth,
                   size_t columns, bool add, real *c, size_t c_columns) {
+    product_rows_part(a, a_columns, rows, packed, depth, 0, depth, columns, add, c, c_columns);
+}
+
+void product_rows_part(const real *a, size_t a_columns, size_t rows, const real *packed,
+                       size_t packed_depth, size_t first, size_t depth, size_t columns, bool add,
+                       real *c, size_t c_columns) {
     for (size_t j = 0; j < columns;) {
         const struct product_set *set = narrowed(sets[choice()].set, columns - j);
         size_t panel = j / PRODUCT_PANEL * PRODUCT_PANEL;
         for (size_t r = 0; r < rows; r += set->rows) {
             struct tile tile = {.a = a + r * a_columns,
-                                .b = packed + panel * depth + j - panel,
+                                .b = packed + panel * packed_depth + first * PRODUCT_PANEL + j -
+                                     panel,
                                 .depth = depth,
                                 .alpha = 1,
                                 .add = add,
@@ -167,20 +184,29 @@ void product_rows(const real *a, size_t a_columns, size_t rows, const real *pack
     }
 }
 
-// One panel of b over one slab of rows; tile: the panel's first column, a whole slab deep.
-static void panel_sums(const struct tile *slab, size_t a_columns, size_t m, size_t columns) {
+void product_panel_sums(const real *a, size_t a_columns, size_t m, const real *panel,
+                        size_t columns, size_t rows, real alpha, bool add, real *c,
+                        size_t c_columns) {
     for (size_t j = 0; j < columns;) {
         const struct product_set *set = narrowed(sets[choice()].set, columns - j);
         for (size_t r = 0; r < m; r += set->rows) {
-            struct tile tile = *slab;
-            tile.a += r;
-            tile.b += j;
-            tile.c += r * tile.c_columns + j;
-            tile.columns = least(columns - j, set->columns);
+            struct tile tile = {.a = a + r,
+                                .b = panel + j,
+                                .depth = rows,
+                                .alpha = alpha,
+                                .add = add,
+                                .c = c + r * c_columns + j,
+                                .c_columns = c_columns,
+                                .columns = least(columns - j, set->columns)};
             set->tile_columns(least(m - r, set->rows), &tile, a_columns);
         }
         j += set->columns;
     }
+}
+
+void product_pick(const real *rows, size_t columns, const uint32_t *index, size_t count,
+                  real *sum) {
+    sets[choice()].set->pick(rows, columns, index, count, sum);
 }
 
 void product_sums(const real *a, size_t a_columns, size_t m, const real *b, size_t b_columns,
@@ -192,13 +218,7 @@ void product_sums(const real *a, size_t a_columns, size_t m, const real *b, size
             // A panel's rows lie far apart in b, and m / tile rows of them are read again.
             product_pack(b + first * b_columns + j, NULL, b_columns, 0, depth, depth, count,
                          scratch);
-            struct tile slab = {.a = a + first * a_columns,
-                                .b = scratch,
-                                .depth = depth,
-                                .alpha = alpha,
-                                .add = add || first > 0,
-                                .c = c + j,
-                                .c_columns = c_columns};
-            panel_sums(&slab, a_columns, m, count);
+            product_panel_sums(a + first * a_columns, a_columns, m, scratch, count, depth, alpha,
+                               add || first > 0, c + j, c_columns);
         }
 }

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "model/real.h"
 
@@ -45,6 +46,16 @@ void product_pack_turned(const real *w, const real *by, size_t w_columns, size_t
 // c[rows][columns] = a[rows][depth] * packed (+ c).
 void product_rows(const real *a, size_t a_columns, size_t rows, const real *packed, size_t depth,
                   size_t columns, bool add, real *c, size_t c_columns);
+// The same for rows [first, first + depth) of the right operand, which is packed_depth deep.
+void product_rows_part(const real *a, size_t a_columns, size_t rows, const real *packed,
+                       size_t packed_depth, size_t first, size_t depth, size_t columns, bool add,
+                       real *c, size_t c_columns);
+// sum[PRODUCT_PANEL] = the sum of the rows named by index[count].
+void product_pick(const real *rows, size_t columns, const uint32_t *index, size_t count, real *sum);
+// c[m][columns] = alpha * a' panel (+ c), over the rows of a[rows][m] and of one packed panel.
+void product_panel_sums(const real *a, size_t a_columns, size_t m, const real *panel,
+                        size_t columns, size_t rows, real alpha, bool add, real *c,
+                        size_t c_columns);
 // c[m][n] = alpha * a' b (+ c), over the rows of a[rows][m] and b[rows][n]; scratch: of the thread.
 void product_sums(const real *a, size_t a_columns, size_t m, const real *b, size_t b_columns,
                   size_t n, size_t rows, real alpha, bool add, real *c, size_t c_columns,

@@ -90,8 +90,22 @@ static void settle_rest(struct model *model, size_t domain) {
         settle_norm(model, domain);
 }
 
+// The first layer's rows of a field, turned.
+static void pack_field(struct model *model, size_t field) {
+    const struct layer *layer = &model->layers[0];
+    size_t columns = model->tensors[layer->weight].columns;
+    const real *weight = model->tensors[layer->weight].data + layer->weight_offset +
+                         model->field_offset[field] * columns;
+    product_pack_turned(weight, NULL, columns, 0, model->spec.fields[field].dimension, layer->out,
+                        model->field_turned[field]);
+}
+
+static size_t field_items(const struct model *model) {
+    return model->field_turned ? model->spec.field_count : 0;
+}
+
 size_t network_settle_items(const struct model *model) {
-    size_t items = 1;
+    size_t items = 1 + field_items(model);
     for (size_t l = 0; l < model->layer_count; l++)
         if (!model->layers[l].single)
             items += (model->layers[l].in + item_rows(&model->layers[l]) - 1) /
@@ -105,6 +119,12 @@ void network_settle_item(struct model *model, size_t domain, size_t item) {
         return;
     }
     item--;
+    if (item < field_items(model)) {
+        if (domain == network_shared(model))
+            pack_field(model, item);
+        return;
+    }
+    item -= field_items(model);
     for (size_t l = 0; l < model->layer_count; l++) {
         const struct layer *layer = &model->layers[l];
         if (layer->single)

@@ -223,11 +223,17 @@ static enum status make_workers(struct learner *learner, struct error *err) {
         if (status != STATUS_OK)
             return status;
         worker->logits = memory_new(learner->tasks * learner->lane_rows, sizeof(real));
-        worker->gradient = memory_new(gradient_scratch(model), sizeof(real));
+        worker->gradient = memory_new(gradient_scratch(model, learner->lane_rows), sizeof(real));
+        worker->network = memory_new(network_scratch(model, learner->lane_rows), sizeof(real));
         worker->row = memory_new(widest, sizeof(real));
         worker->counts = memory_new(model->domain_count + 1, sizeof *worker->counts);
-        if (!worker->logits || !worker->gradient || !worker->row || !worker->counts)
-            return error_no_memory(err, gradient_scratch(model) * sizeof(real), "a learner");
+        if (!worker->logits || !worker->gradient || !worker->network || !worker->row ||
+            !worker->counts)
+            return error_no_memory(err, gradient_scratch(model, learner->lane_rows) * sizeof(real),
+                                   "a learner");
+        status = id_set_init(&worker->set, learner->lane_rows, err);
+        if (status != STATUS_OK)
+            return status;
     }
     return lanes_new(threads, &learner->lanes, err);
 }
@@ -270,6 +276,8 @@ static void workers_free(struct learner *learner) {
         model_scratch_free(learner->workers[i].predict);
         memory_free(learner->workers[i].logits);
         memory_free(learner->workers[i].gradient);
+        memory_free(learner->workers[i].network);
+        id_set_deinit(&learner->workers[i].set);
         memory_free(learner->workers[i].row);
         memory_free(learner->workers[i].counts);
     }

@@ -273,8 +273,7 @@ void learner_balance(struct learner *learner) {
 }
 
 static void look_again_work(void *self, size_t item, size_t worker) {
-    (void)worker;
-    learner_lane_forward(self, item);
+    learner_lane_forward(self, item, worker);
 }
 
 void learner_look_again(struct learner *learner) {

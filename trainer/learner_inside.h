@@ -32,6 +32,8 @@ struct learner_worker {
     real *gradient; // gradient_scratch
     real *row;      // one row's combined gradient
     size_t *counts; // [domains + 1]
+    struct id_set set;
+    real *network; // network_scratch
 };
 // Rows [first, first + rows) of a tensor: an item of the phases over dense weights.
 struct dense_piece {
@@ -136,7 +138,7 @@ void learner_rows_step(struct learner *learner, struct row_piece *piece, size_t 
 void learner_dense_decide(struct learner *learner); // which tensors step, how far; marks changes
 
 // A lane's inputs, forward pass, losses and slopes of the logits, into its report.
-void learner_lane_forward(struct learner *learner, size_t item);
+void learner_lane_forward(struct learner *learner, size_t item, size_t worker);
 // Sums the lanes' reports: mean losses of the labelled rows.
 void learner_losses_sum(const struct learner *learner, double *ret_losses, uint64_t *ret_labelled);
 

@@ -95,20 +95,19 @@ static void look_up_work(void *self, size_t item, size_t worker) {
                      learner->workers[worker].counts);
         for (size_t p = lane->first; p < lane->first + lane->rows; p++)
             learner->positions[learner->act.order[p]] = (uint32_t)p;
+        inputs_look_up(model, batch, lane->first, &learner->act, lane,
+                       &learner->workers[worker].set, learner->slots + lane->first,
+                       (size_t)learner->settings.batch_rows);
         return;
     }
-    size_t f = item - learner->lane_count;
-    if (f >= model->spec.field_count) {
-        learner_settle_item(learner, f - model->spec.field_count);
+    size_t list = item - learner->lane_count;
+    size_t lists = model->spec.field_count - model->spec.categorical_count;
+    if (list >= lists) {
+        learner_settle_item(learner, list - lists);
         return;
     }
+    size_t f = model->spec.categorical_count + list;
     const struct table *table = &model->tables[model->spec.fields[f].table];
-    if (f < model->spec.categorical_count) {
-        table_find_many(table, batch->ids + f * batch->capacity, batch->rows,
-                        learner->slots + f * (size_t)learner->settings.batch_rows);
-        return;
-    }
-    size_t list = f - model->spec.categorical_count;
     size_t count = batch->list_begin[list * (batch->capacity + 1) + batch->rows];
     table_find_many(table, batch->list_ids[list], count, learner->list_slots[list]);
 }
@@ -122,6 +121,9 @@ static void collect_work(void *self, size_t item, size_t worker) {
         .stride = (size_t)learner->settings.batch_rows,
         .list_slots = learner->list_slots,
         .positions = learner->positions,
+        .act = &learner->act,
+        .lanes = learner->lane,
+        .lane_count = learner->lane_count,
     };
     struct touched *touched = &learner->touched[item];
     struct table_cut *cut = &learner->cuts[item];
@@ -179,31 +181,33 @@ static void losses_take(struct learner *learner, const struct lane *lane,
                 (real)(learner->task_weights[k] * weight * (1 / (1 + exp(-z)) - label));
         }
         if (!usable)
-            network_drop_row(learner->model, &learner->act, p);
+            network_drop_row(learner->model, &learner->act, lane, p);
     }
 }
 
-void learner_lane_forward(struct learner *learner, size_t item) {
+void learner_lane_forward(struct learner *learner, size_t item, size_t worker) {
     const struct lane *lane = &learner->lane[item];
+    real *scratch = learner->workers[worker].network;
     struct resolved resolved = {
         .slots = learner->slots,
         .stride = (size_t)learner->settings.batch_rows,
         .list_slots = learner->list_slots,
     };
     inputs_gather(learner->model, learner->batch, &resolved, &learner->act, lane);
-    network_forward(learner->model, &learner->act, lane);
+    network_forward(learner->model, &learner->act, lane, scratch);
     losses_take(learner, lane, &learner->lane_reports[item]);
 }
 
 static void lane_work(void *self, size_t item, size_t worker) {
-    (void)worker;
     struct learner *learner = self;
     const struct lane *lane = &learner->lane[item];
-    learner_lane_forward(learner, item);
+    real *scratch = learner->workers[worker].network;
+    learner_lane_forward(learner, item, worker);
+    factored_wide(learner->model, &learner->act, lane);
     for (size_t pass = 0; pass < learner->passes; pass++)
         if (learner->active_passes[pass])
             network_backward(learner->model, &learner->act, lane, pass, learner->summed ? 0 : pass,
-                             learner->summed ? learner->tasks : pass + 1, learner->active);
+                             learner->summed ? learner->tasks : pass + 1, learner->active, scratch);
 }
 
 static double pass_alpha(const struct learner *learner, size_t pass) {
@@ -304,8 +308,8 @@ static enum status collect(struct learner *learner, struct error *err) {
         return status;
     size_t tables = learner->model->spec.table_count;
     lanes_run(learner->lanes,
-              learner->lane_count + learner->model->spec.field_count +
-                  learner_settle_items(learner),
+              learner->lane_count + learner->model->spec.field_count -
+                  learner->model->spec.categorical_count + learner_settle_items(learner),
               look_up_work, learner);
     learner->settling_count = 0;
     lanes_run(learner->lanes, tables, collect_work, learner);

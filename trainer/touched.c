@@ -85,7 +85,6 @@ static enum status rooms_get(struct touched *touched, const struct model *model,
 struct collecting {
     struct touched *touched;
     struct model *model;
-    const uint32_t *positions;
     size_t count; // occurrences
     struct error *err;
 };
@@ -103,7 +102,8 @@ static enum status row_make(struct collecting *job, uint64_t id, uint32_t *slot)
 }
 
 // One occurrence of `slot`; counts per row gather in begin[].
-static void occur(struct collecting *job, uint32_t slot, size_t row, size_t column, real share) {
+static void occur(struct collecting *job, uint32_t slot, size_t position, size_t column,
+                  real share) {
     struct touched *touched = job->touched;
     uint32_t *mark = &touched->mark[slot];
     if (*mark == 0) {
@@ -114,24 +114,57 @@ static void occur(struct collecting *job, uint32_t slot, size_t row, size_t colu
     touched->begin[*mark - 1]++;
     touched->unique[job->count] = *mark - 1;
     touched->found[job->count++] = (struct occurrence){
-        .position = job->positions[row], .column = (uint32_t)column, .share = share};
+        .position = (uint32_t)position, .column = (uint32_t)column, .share = share};
+}
+
+static enum status collect_rows(struct collecting *job, const struct touched_source *source,
+                                size_t f, const struct lane *lane) {
+    const uint64_t *ids = source->batch->ids + f * source->batch->capacity;
+    uint32_t *slots = source->slots + f * source->stride;
+    for (size_t row = lane->first; row < lane->first + lane->rows; row++) {
+        if (slots[row] == TABLE_DEFAULT_SLOT && ids[row] != 0) {
+            enum status status = row_make(job, ids[row], &slots[row]);
+            if (status != STATUS_OK)
+                return status;
+        }
+        occur(job, slots[row], source->positions[row], job->model->field_offset[f], (real)1);
+    }
+    return STATUS_OK;
+}
+
+static enum status collect_ids(struct collecting *job, const struct touched_source *source,
+                               size_t f, const struct lane *lane, size_t i) {
+    const struct activations *act = source->act;
+    const struct factor *factor = &activations_factors(act, job->model, lane)[i];
+    const uint64_t *ids = source->batch->ids + f * source->batch->capacity;
+    const uint32_t *members = activations_members(act, job->model, lane, i);
+    size_t at = activations_ids(job->model, lane) + factor->first;
+    for (size_t id = 0; id < factor->count; id++, at++) {
+        uint64_t named = ids[act->order[lane->first + members[act->ids.begin[at]]]];
+        uint32_t *slot = &act->ids.slots[at];
+        if (*slot == TABLE_DEFAULT_SLOT && named != 0) {
+            enum status status = row_make(job, named, slot);
+            if (status != STATUS_OK)
+                return status;
+        }
+        occur(job, *slot, at, TOUCHED_ID, (real)1);
+    }
+    return STATUS_OK;
 }
 
 static enum status collect_field(struct collecting *job, const struct touched_source *source,
                                  size_t f) {
-    const struct minibatch *batch = source->batch;
-    size_t column = job->model->field_offset[f];
-    uint32_t *slots = source->slots + f * source->stride;
-    for (size_t row = 0; row < batch->rows; row++) {
-        uint64_t id = batch->ids[f * batch->capacity + row];
-        if (slots[row] == TABLE_DEFAULT_SLOT && id != 0) {
-            enum status status = row_make(job, id, &slots[row]);
-            if (status != STATUS_OK)
-                return status;
-        }
-        occur(job, slots[row], row, column, (real)1);
+    enum status status = STATUS_OK;
+    for (size_t l = 0; l < source->lane_count && status == STATUS_OK; l++) {
+        const struct lane *lane = &source->lanes[l];
+        size_t i = 0;
+        while (i < lane->factor_count &&
+               activations_factors(source->act, job->model, lane)[i].field != f)
+            i++;
+        status = i < lane->factor_count ? collect_ids(job, source, f, lane, i)
+                                        : collect_rows(job, source, f, lane);
     }
-    return STATUS_OK;
+    return status;
 }
 
 static enum status collect_list(struct collecting *job, const struct touched_source *source,
@@ -143,7 +176,7 @@ static enum status collect_list(struct collecting *job, const struct touched_sou
     for (size_t row = 0; row < batch->rows; row++) {
         size_t length = begin[row + 1] - begin[row];
         if (length == 0)
-            occur(job, TABLE_DEFAULT_SLOT, row, column, (real)1);
+            occur(job, TABLE_DEFAULT_SLOT, source->positions[row], column, (real)1);
         for (size_t i = begin[row]; i < begin[row + 1]; i++) {
             uint64_t id = batch->list_ids[list][i];
             if (slots[i] == TABLE_DEFAULT_SLOT && id != 0) {
@@ -151,7 +184,7 @@ static enum status collect_list(struct collecting *job, const struct touched_sou
                 if (status != STATUS_OK)
                     return status;
             }
-            occur(job, slots[i], row, column, (real)1 / (real)length);
+            occur(job, slots[i], source->positions[row], column, (real)1 / (real)length);
         }
     }
     return STATUS_OK;
@@ -175,7 +208,7 @@ static void occurrences_sort(struct touched *touched, size_t count) {
 enum status touched_collect(struct touched *touched, struct model *model,
                             const struct touched_source *source, size_t passes, struct error *err) {
     enum status status = rooms_get(touched, model, source->batch, passes, err);
-    struct collecting job = {touched, model, source->positions, 0, err};
+    struct collecting job = {touched, model, 0, err};
     touched->count = 0;
     for (size_t f = 0; f < model->spec.field_count && status == STATUS_OK; f++)
         if (model->spec.fields[f].table == touched->table)
@@ -192,28 +225,34 @@ enum status touched_collect(struct touched *touched, struct model *model,
 }
 
 VECTOR_CLONES
-static void sum_rows(const struct touched *touched, const real *slopes, size_t columns,
-                     size_t dimension, size_t pass, size_t first, size_t count) {
+static void sum_rows(const struct touched *touched, const struct model *model, const real *slopes,
+                     size_t columns, const real *id_slopes, size_t pass, size_t first,
+                     size_t count) {
+    size_t dimension = model->table_dimension[touched->table];
     for (size_t u = first; u < first + count; u++) {
         real *restrict sum = touched->gradients + u * touched->stride + pass * dimension;
         memset(sum, 0, dimension * sizeof *sum);
         for (uint32_t i = touched->begin[u]; i < touched->begin[u + 1]; i++) {
             struct occurrence place = touched->occurrences[i];
-            const real *restrict slope = slopes + place.position * columns + place.column;
+            const real *restrict slope = place.column == TOUCHED_ID
+                                             ? id_slopes + place.position * model->id_stride
+                                             : slopes + place.position * columns + place.column;
             for (size_t c = 0; c < dimension; c++)
                 sum[c] += place.share * slope[c];
         }
     }
 }
 
-static void sum_wide(const struct touched *touched, const struct model *model, const real *slopes,
-                     size_t first, size_t count) {
+static void sum_wide(const struct touched *touched, const struct model *model,
+                     const struct activations *act, size_t first, size_t count) {
     size_t tasks = model->spec.task_count;
+    const real *rows = activations_slope(act, model, 0, model->logit_plane);
     for (size_t u = first; u < first + count; u++) {
         real *sum = touched->gradients + (u + 1) * touched->stride - tasks;
         memset(sum, 0, tasks * sizeof *sum);
         for (uint32_t i = touched->begin[u]; i < touched->begin[u + 1]; i++) {
             struct occurrence place = touched->occurrences[i];
+            const real *slopes = place.column == TOUCHED_ID ? act->ids.wide : rows;
             for (size_t k = 0; k < tasks; k++)
                 sum[k] += place.share * slopes[place.position * tasks + k];
         }
@@ -228,12 +267,11 @@ void touched_sum(const struct touched *touched, const struct model *model,
             continue;
         const real *slopes =
             act->raw ? act->raw_slopes[pass] : activations_slope(act, model, pass, 0);
-        sum_rows(touched, slopes, act->raw ? model->embedded : model->columns,
-                 model->table_dimension[touched->table], pass, first, count);
+        sum_rows(touched, model, slopes, act->raw ? model->embedded : model->columns,
+                 act->ids.slopes ? act->ids.slopes[pass] : NULL, pass, first, count);
     }
     if (model->wide)
-        sum_wide(touched, model, activations_slope(act, model, 0, model->logit_plane), first,
-                 count);
+        sum_wide(touched, model, act, first, count);
 }
 
 void touched_change(struct touched *touched, uint32_t slot) {

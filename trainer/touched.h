@@ -1,16 +1,17 @@
 // The rows of one table that a minibatch touches: each once, with the places where it occurs.
 //
-// Collected by one thread a table, in the order fields, then rows, so that neither threads nor the
-// index decide which row is new first. Unseen ids get their row here. Gradients of a row are summed
-// over its occurrences in that order.
+// Collected by one thread a table, in the order fields, lanes, then rows (an id of a factor counts
+// at its first one), so that neither threads nor the index decide which row is new first. Unseen
+// ids get their row here. Gradients of a row are summed over its occurrences in that order.
 #ifndef FRESHET_TRAINER_TOUCHED_H
 #define FRESHET_TRAINER_TOUCHED_H
 
 #include "model/network.h"
 
+#define TOUCHED_ID UINT32_MAX
 struct occurrence {
-    uint32_t position; // of the activations
-    uint32_t column;   // of the input plane
+    uint32_t position; // of the activations, or of their ids
+    uint32_t column;   // of the input plane; TOUCHED_ID: all rows of an id of a lane
     real share;        // 1, or 1 / length in a mean-pooled list
 };
 struct room { // a growing array
@@ -55,6 +56,9 @@ struct touched_source {
     size_t stride;
     uint32_t **list_slots;     // [multi]
     const uint32_t *positions; // [batch rows]
+    struct activations *act;   // its ids' slots are written where rows are made
+    const struct lane *lanes;
+    size_t lane_count;
 };
 // Rows collected count as changed. STATUS_EXHAUSTED.
 CHECKED enum status touched_collect(struct touched *touched, struct model *model,

@@ -158,11 +158,51 @@ static void a_row_is_the_same_whoever_stands_beside_it_and_in_every_set_of_a_kin
     bench_deinit(&bench);
 }
 
+static void rows_are_picked_up_by_their_index(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench);
+    const uint32_t index[] = {7, 0, 7, 250, 3, 11, 12};
+    for (size_t set = 0; product_choose(set); set++)
+        for (size_t count = 0; count <= 7; count++) {
+            real sum[PRODUCT_PANEL];
+            product_pick(bench.a, MOST, index, count, sum);
+            for (size_t c = 0; c < PRODUCT_PANEL; c++) {
+                double expected = 0;
+                for (size_t i = 0; i < count; i++)
+                    expected += (double)bench.a[index[i] * MOST + c];
+                assert_true(fabs((double)sum[c] - expected) < 1e-5);
+            }
+        }
+    bench_deinit(&bench);
+}
+
+static void part_of_a_packed_operand_multiplies_alone(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench);
+    product_pack(bench.b, NULL, MOST, 0, 100, 100, 77, bench.packed);
+    for (size_t set = 0; product_choose(set); set++) {
+        // Both halves of the inner dimension, one after the other, are the whole.
+        product_rows_part(bench.a, MOST, 30, bench.packed, 100, 0, 40, 77, false, bench.c, MOST);
+        product_rows_part(bench.a + 40, MOST, 30, bench.packed, 100, 40, 60, 77, true, bench.c,
+                          MOST);
+        expect(&bench, 30, 100, 77, false, 1, false);
+        for (size_t r = 0; r < 30; r++)
+            for (size_t c = 0; c < 77; c++)
+                assert_true(fabs((double)(bench.c[r * MOST + c] - bench.expected[r * MOST + c])) <
+                            2e-4);
+    }
+    bench_deinit(&bench);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_equal_plain_loops_with_every_instruction_set),
         cmocka_unit_test(a_packed_operand_is_the_matrix_or_its_transpose_times_the_factors),
         cmocka_unit_test(a_row_is_the_same_whoever_stands_beside_it_and_in_every_set_of_a_kind),
+        cmocka_unit_test(rows_are_picked_up_by_their_index),
+        cmocka_unit_test(part_of_a_packed_operand_multiplies_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

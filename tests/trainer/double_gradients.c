@@ -14,7 +14,7 @@ struct bench { // a model with one batch on it, in two lanes
     uint32_t slots[3 * FIXTURE_ROWS], list_slots[4 * FIXTURE_ROWS], positions[FIXTURE_ROWS];
     uint32_t *lists[1];
     bool active[FIXTURE_TASKS];
-    real *gradients, *scratch;
+    real *gradients, *scratch, *network;
 };
 
 static const double task_scale[FIXTURE_TASKS] = {1, 0.3, 2};
@@ -28,7 +28,7 @@ static double loss_of(struct bench *bench, size_t k) {
     for (size_t i = 0; i < 2; i++) {
         struct resolved resolved = {bench->slots, FIXTURE_ROWS, 0, bench->lists};
         inputs_gather(model, &bench->batch, &resolved, &bench->act, &bench->lanes[i]);
-        network_forward(model, &bench->act, &bench->lanes[i]);
+        network_forward(model, &bench->act, &bench->lanes[i], bench->network);
     }
     for (size_t p = 0; p < FIXTURE_ROWS; p++)
         for (size_t j = 0; j < FIXTURE_TASKS; j++) {
@@ -56,7 +56,9 @@ static void bench_init(struct bench *bench, const struct model_spec *spec) {
                      STATUS_OK);
     bench->act.expert_dropout = spec->settings.expert_dropout;
     bench->gradients = memory_new(FIXTURE_TASKS * model->weight_elements, sizeof(real));
-    bench->scratch = memory_new(gradient_scratch(model), sizeof(real));
+    bench->scratch = memory_new(gradient_scratch(model, FIXTURE_ROWS), sizeof(real));
+    bench->network = memory_new(network_scratch(model, FIXTURE_ROWS), sizeof(real));
+    assert_non_null(bench->network);
     assert_non_null(bench->gradients);
     assert_non_null(bench->scratch);
     struct rng rng; // away from 0, 1 and equal moments
@@ -68,17 +70,22 @@ static void bench_init(struct bench *bench, const struct model_spec *spec) {
             model->tensors[t].data[i] += (real)(variance ? fabs(noise) : noise);
         }
     size_t counts[8];
+    struct id_set set;
+    assert_int_equal(id_set_init(&set, FIXTURE_ROWS, &err), STATUS_OK);
     for (size_t i = 0; i < 2; i++) {
         bench->lanes[i] = (struct lane){.first = i * FIXTURE_ROWS / 2,
                                         .rows = FIXTURE_ROWS / 2,
                                         .segments = bench->segments[i]};
         inputs_order(model, bench->batch.domains, bench->lanes[i].first, &bench->act,
                      &bench->lanes[i], counts);
+        inputs_look_up(model, &bench->batch, bench->lanes[i].first, &bench->act, &bench->lanes[i],
+                       &set, bench->slots + bench->lanes[i].first, FIXTURE_ROWS);
     }
+    id_set_deinit(&set);
     for (size_t p = 0; p < FIXTURE_ROWS; p++)
         bench->positions[bench->act.order[p]] = (uint32_t)p;
-    struct touched_source source = {&bench->batch, bench->slots, FIXTURE_ROWS, bench->lists,
-                                    bench->positions};
+    struct touched_source source = {&bench->batch,    bench->slots, FIXTURE_ROWS, bench->lists,
+                                    bench->positions, &bench->act,  bench->lanes, 2};
     for (size_t t = 0; t < 3; t++) {
         bench->touched[t].table = t;
         assert_int_equal(touched_collect(&bench->touched[t], model, &source, FIXTURE_TASKS, &err),
@@ -93,6 +100,7 @@ static void bench_deinit(struct bench *bench) {
     activations_deinit(&bench->act, bench->model);
     memory_free(bench->gradients);
     memory_free(bench->scratch);
+    memory_free(bench->network);
     model_free(bench->model);
 }
 
@@ -167,7 +175,9 @@ static void check_pass(struct bench *bench, size_t pass, size_t k) {
     assert_true(loss_of(bench, k) > 0);
     for (size_t i = 0; i < 2; i++)
         network_backward(model, &bench->act, &bench->lanes[i], pass, k == FIXTURE_TASKS ? 0 : k,
-                         k == FIXTURE_TASKS ? k : k + 1, bench->active);
+                         k == FIXTURE_TASKS ? k : k + 1, bench->active, bench->network);
+    for (size_t i = 0; i < 2; i++)
+        factored_wide(model, &bench->act, &bench->lanes[i]);
     size_t count = gradient_pieces(model, NULL);
     assert_true(count <= 256);
     gradient_pieces(model, pieces);

@@ -99,7 +99,8 @@ static inline void fixture_batch(struct minibatch *batch, const struct model_spe
     minibatch_reset(batch);
     for (size_t r = 0; r < FIXTURE_ROWS; r++) {
         for (size_t f = 0; f < spec->categorical_count; f++)
-            batch->ids[f * batch->capacity + r] = rng_below(&rng, 12);
+            batch->ids[f * batch->capacity + r] =
+                rng_below(&rng, f == 1 ? 4 : 12); // field 1 repeats its ids
         for (size_t l = 0; l < spec->field_count - spec->categorical_count; l++) {
             uint64_t ids[4];
             size_t count = (size_t)rng_below(&rng, 4);
