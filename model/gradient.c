@@ -15,7 +15,7 @@ size_t gradient_pieces(const struct model *model, struct piece *ret_pieces) {
     for (size_t l = 0; l < model->layer_count; l++) {
         const struct layer *layer = &model->layers[l];
         bool star = model->traits[layer->weight].fuses;
-        size_t most = star ? layer->out : PIECE_COLUMNS;
+        size_t most = PIECE_COLUMNS;
         for (size_t column = 0; column < layer->out; column += most) {
             size_t left = layer->out - column;
             size_t columns = left <= most + most / 2 ? left : most; // a narrow rest rides along
@@ -131,18 +131,17 @@ static void layer_take(const struct gradient *job, const struct piece *piece,
 }
 
 // One factor of a star layer for domain p: dW_p = W * dW*_p, and W's sum gets W_p * dW*_p.
-static void star_spread(const struct gradient *job, size_t tensor, size_t offset, size_t domain,
-                        const real *fused_gradient, size_t rows, size_t columns) {
-    const struct model *model = job->model;
-    const struct tensor_traits *traits = &model->traits[tensor];
-    size_t own = traits->star + domain, tensor_columns = model->tensors[tensor].columns;
-    for (size_t r = 0; r < rows; r++) {
-        size_t at = offset + r * tensor_columns;
-        vector_multiply(gradient_of(job, own) + at, model->tensors[tensor].data + at,
-                        fused_gradient + r * columns, columns);
-        vector_multiply_add(gradient_of(job, tensor) + at, model->tensors[own].data + at,
-                            fused_gradient + r * columns, columns);
-    }
+VECTOR_CLONES
+static void star_spread(real *restrict own_gradient, real *restrict gradient,
+                        const real *restrict shared, const real *restrict own,
+                        const real *restrict fused_gradient, size_t rows, size_t columns,
+                        size_t stride) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++) {
+            real slope = fused_gradient[r * columns + c];
+            own_gradient[r * stride + c] = shared[r * stride + c] * slope;
+            gradient[r * stride + c] += own[r * stride + c] * slope;
+        }
 }
 
 // Rows of a domain over all lanes, in order: calls `each` on every segment, true if there was one.
@@ -157,36 +156,54 @@ static bool domain_rows(const struct lane *lanes, size_t lane_count, size_t doma
     return rows > 0;
 }
 
+// A domain's rows of dW*, in scratch: [in][columns], then the bias. False without rows.
+static bool star_sums(const struct gradient *job, const struct piece *piece,
+                      const struct lane *lanes, size_t lane_count, size_t domain, real *bias) {
+    const struct layer *layer = &job->model->layers[piece->layer];
+    bool add = false;
+    memset(bias, 0, piece->columns * sizeof *bias);
+    for (size_t i = 0; i < lane_count; i++)
+        for (size_t s = 0; s < lanes[i].segment_count; s++) {
+            const struct segment *segment = &lanes[i].segments[s];
+            if (segment->domain != domain)
+                continue;
+            layer_sums(job, piece, segment->first, segment->rows, add, job->scratch, piece->columns,
+                       layer->bias == NETWORK_NONE ? NULL : bias);
+            add = true;
+        }
+    return add;
+}
+
+// The shared part and each domain's own part of the piece's columns.
 static void star_take(const struct gradient *job, const struct piece *piece,
                       const struct lane *lanes, size_t lane_count) {
     const struct model *model = job->model;
     const struct layer *layer = &model->layers[piece->layer];
-    size_t tensor_columns = model->tensors[layer->weight].columns, present;
+    size_t stride = model->tensors[layer->weight].columns,
+           first = model->traits[layer->weight].star;
+    size_t at = layer->weight_offset + piece->column, biases = 0;
+    if (layer->bias != NETWORK_NONE && piece->column < layer->bias_columns)
+        biases = layer->bias_columns - piece->column;
+    biases = biases < piece->columns ? biases : piece->columns;
     for (size_t r = 0; r < layer->in; r++)
-        memset(gradient_of(job, layer->weight) + layer->weight_offset + r * tensor_columns, 0,
-               layer->out * sizeof(real));
-    memset(gradient_of(job, layer->bias) + layer->bias_offset, 0,
-           layer->bias_columns * sizeof(real));
+        memset(gradient_of(job, layer->weight) + at + r * stride, 0, piece->columns * sizeof(real));
+    if (biases)
+        memset(gradient_of(job, layer->bias) + layer->bias_offset + piece->column, 0,
+               biases * sizeof(real));
     for (size_t p = 0; p < model->domain_count; p++) {
-        if (!domain_rows(lanes, lane_count, p, &present))
+        real *bias = job->scratch + layer->in * piece->columns;
+        if (!star_sums(job, piece, lanes, lane_count, p, bias))
             continue;
-        real *weight = job->scratch, *bias = job->scratch + layer->in * layer->out;
-        bool add = false;
-        memset(bias, 0, layer->bias_columns * sizeof *bias);
-        for (size_t i = 0; i < lane_count; i++)
-            for (size_t s = 0; s < lanes[i].segment_count; s++) {
-                const struct segment *segment = &lanes[i].segments[s];
-                if (segment->domain != p)
-                    continue;
-                layer_sums(job, piece, segment->first, segment->rows, add, weight, layer->out,
-                           bias);
-                add = true;
-            }
-        star_spread(job, layer->weight, layer->weight_offset, p, weight, layer->in, layer->out);
+        star_spread(gradient_of(job, first + p) + at, gradient_of(job, layer->weight) + at,
+                    model->tensors[layer->weight].data + at, model->tensors[first + p].data + at,
+                    job->scratch, layer->in, piece->columns, stride);
+        if (biases == 0)
+            continue;
         // Biases add: b*_p = b_p + b.
-        real *own = gradient_of(job, model->traits[layer->bias].star + p) + layer->bias_offset;
-        memcpy(own, bias, layer->bias_columns * sizeof *bias);
-        vector_add(gradient_of(job, layer->bias) + layer->bias_offset, bias, layer->bias_columns);
+        size_t bias_at = layer->bias_offset + piece->column;
+        memcpy(gradient_of(job, model->traits[layer->bias].star + p) + bias_at, bias,
+               biases * sizeof *bias);
+        vector_add(gradient_of(job, layer->bias) + bias_at, bias, biases);
     }
 }
 

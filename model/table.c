@@ -1,7 +1,7 @@
 // The table of rows: blocks, the index over them, insertion and removal.
 //
-// The index is probed linearly and kept at most two thirds full; a removal shifts the entries
-// behind it back (Knuth, TAOCP 3, 6.4 R), so no tombstones gather.
+// The index is probed linearly, by tags of a byte, and kept at most seven eighths full; a removal
+// shifts the entries behind it back (Knuth, TAOCP 3, 6.4 R), so no tombstones gather.
 #include "model/table.h"
 
 #include <string.h>
@@ -40,14 +40,33 @@ static enum status block_add(struct table *table, struct error *err) {
     return STATUS_OK;
 }
 
+// An empty index instead of the one there is, if any.
+static enum status index_make(struct table *table, size_t capacity, struct error *err) {
+    uint32_t *index = memory_new(capacity, sizeof *index);
+    uint8_t *tags = memory_new(capacity, sizeof *tags);
+    if (!index || !tags) {
+        memory_free(index);
+        memory_free(tags);
+        return error_no_memory(err, capacity * (sizeof *index + sizeof *tags), "a table's index");
+    }
+    memory_free(table->index);
+    memory_free(table->tags);
+    table->index = index;
+    table->tags = tags;
+    table->index_capacity = capacity;
+    return STATUS_OK;
+}
+
+static bool index_too_full(size_t rows, size_t capacity) {
+    return 8 * rows > 7 * capacity;
+}
+
 enum status table_init(struct table *table, size_t width, size_t state_width, real state_fill,
                        struct error *err) {
     *table = (struct table){.width = width, .state_width = state_width, .state_fill = state_fill};
-    table->index = memory_new(INDEX_CAPACITY_MIN, sizeof *table->index);
-    if (!table->index)
-        return error_no_memory(err, INDEX_CAPACITY_MIN * sizeof *table->index, "a table's index");
-    table->index_capacity = INDEX_CAPACITY_MIN;
-    enum status status = block_add(table, err);
+    enum status status = index_make(table, INDEX_CAPACITY_MIN, err);
+    if (status == STATUS_OK)
+        status = block_add(table, err);
     if (status == STATUS_OK)
         table->slots = 1;
     return status;
@@ -61,6 +80,7 @@ void table_deinit(struct table *table) {
     }
     memory_free(table->blocks);
     memory_free(table->index);
+    memory_free(table->tags);
     *table = (struct table){0};
 }
 
@@ -76,7 +96,7 @@ void table_reset(struct table *table) {
         table->blocks[slot / TABLE_BLOCK_ROWS].ids[slot % TABLE_BLOCK_ROWS] = 0;
         row_clear(table, slot);
     }
-    memset(table->index, 0, table->index_capacity * sizeof *table->index);
+    memset(table->tags, 0, table->index_capacity * sizeof *table->tags);
     table->slots = 1;
     table->holes = 0;
 }
@@ -85,53 +105,82 @@ size_t table_rows(const struct table *table) {
     return (size_t)table->slots - 1 - table->holes;
 }
 
+static inline uint8_t tag_of(uint64_t hash) {
+    return (uint8_t)(hash >> 56 | 0x80);
+}
+
+// The entry of an id, or the free one where it would go.
+static size_t index_find(const struct table *table, uint64_t id) {
+    uint64_t hash = hash_mix(id);
+    size_t mask = table->index_capacity - 1, at = (size_t)hash & mask;
+    uint8_t tag = tag_of(hash);
+    while (table->tags[at] != 0 &&
+           !(table->tags[at] == tag && table_id(table, table->index[at]) == id))
+        at = (at + 1) & mask;
+    return at;
+}
+
+static inline uint32_t index_slot(const struct table *table, size_t at) {
+    return table->tags[at] ? table->index[at] : TABLE_DEFAULT_SLOT;
+}
+
 uint32_t table_find(const struct table *table, uint64_t id) {
-    if (id == 0)
-        return TABLE_DEFAULT_SLOT;
-    size_t mask = table->index_capacity - 1;
-    for (size_t at = (size_t)hash_mix(id) & mask;; at = (at + 1) & mask) {
-        const struct table_entry *entry = &table->index[at];
-        if (entry->slot == 0)
-            return TABLE_DEFAULT_SLOT;
-        if (entry->id == id)
-            return entry->slot;
-    }
+    return id == 0 ? TABLE_DEFAULT_SLOT : index_slot(table, index_find(table, id));
+}
+
+// A slot that is the id's, if it has one, but for one in a hundred: no row is looked at.
+static uint32_t index_guess(const struct table *table, uint64_t id) {
+    uint64_t hash = hash_mix(id);
+    size_t mask = table->index_capacity - 1, at = (size_t)hash & mask;
+    while (table->tags[at] != 0 && table->tags[at] != tag_of(hash))
+        at = (at + 1) & mask;
+    return index_slot(table, at);
 }
 
 void table_find_many(const struct table *table, const uint64_t *ids, size_t count,
                      uint32_t *ret_slots) {
     size_t mask = table->index_capacity - 1;
-    for (size_t i = 0; i < count + PREFETCH_AHEAD; i++) {
-        if (i < count)
-            __builtin_prefetch(&table->index[(size_t)hash_mix(ids[i]) & mask]);
-        if (i >= PREFETCH_AHEAD) {
-            uint32_t slot = table_find(table, ids[i - PREFETCH_AHEAD]);
-            ret_slots[i - PREFETCH_AHEAD] = slot;
+    for (size_t i = 0; i < count + 2 * PREFETCH_AHEAD; i++) {
+        if (i < count) {
+            size_t at = (size_t)hash_mix(ids[i]) & mask;
+            __builtin_prefetch(&table->tags[at]);
+            __builtin_prefetch(&table->index[at]);
+        }
+        if (i >= PREFETCH_AHEAD && i - PREFETCH_AHEAD < count) {
+            size_t near = i - PREFETCH_AHEAD;
+            uint32_t slot = index_guess(table, ids[near]);
+            ret_slots[near] = slot;
+            __builtin_prefetch(
+                &table->blocks[slot / TABLE_BLOCK_ROWS].ids[slot % TABLE_BLOCK_ROWS]);
             __builtin_prefetch(table_values(table, slot));
         }
+        if (i >= 2 * PREFETCH_AHEAD) {
+            size_t now = i - 2 * PREFETCH_AHEAD;
+            if (ids[now] == 0 || table_id(table, ret_slots[now]) != ids[now])
+                ret_slots[now] = table_find(table, ids[now]);
+        }
     }
+}
+
+static void index_set(struct table *table, size_t at, uint64_t id, uint32_t slot) {
+    table->tags[at] = tag_of(hash_mix(id));
+    table->index[at] = slot;
 }
 
 static void index_put(struct table *table, uint64_t id, uint32_t slot) {
     size_t mask = table->index_capacity - 1;
     size_t at = (size_t)hash_mix(id) & mask;
-    while (table->index[at].slot != 0)
+    while (table->tags[at] != 0)
         at = (at + 1) & mask;
-    table->index[at] = (struct table_entry){id, slot};
+    index_set(table, at, id, slot);
 }
 
 static enum status index_grow(struct table *table, struct error *err) {
-    size_t capacity = 2 * table->index_capacity;
-    struct table_entry *index = memory_new(capacity, sizeof *index);
-    if (!index)
-        return error_no_memory(err, capacity * sizeof *index, "a table's index");
-    memory_free(table->index);
-    table->index = index;
-    table->index_capacity = capacity;
-    for (uint32_t slot = 1; slot < table->slots; slot++)
+    enum status status = index_make(table, 2 * table->index_capacity, err);
+    for (uint32_t slot = 1; slot < table->slots && status == STATUS_OK; slot++)
         if (table_id(table, slot) != 0)
             index_put(table, table_id(table, slot), slot);
-    return STATUS_OK;
+    return status;
 }
 
 enum status table_insert(struct table *table, uint64_t id, uint32_t *ret_slot, struct error *err) {
@@ -139,7 +188,7 @@ enum status table_insert(struct table *table, uint64_t id, uint32_t *ret_slot, s
     if (table->slots == UINT32_MAX)
         return error_set(err, STATUS_EXHAUSTED, "could not add a row: the table is full");
     enum status status = STATUS_OK;
-    if (3 * (table_rows(table) + 1) > 2 * table->index_capacity)
+    if (index_too_full(table_rows(table) + 1, table->index_capacity))
         status = index_grow(table, err);
     if (status == STATUS_OK && table->slots == table->block_count * TABLE_BLOCK_ROWS)
         status = block_add(table, err);
@@ -152,25 +201,17 @@ enum status table_insert(struct table *table, uint64_t id, uint32_t *ret_slot, s
     return STATUS_OK;
 }
 
-static struct table_entry *index_find(struct table *table, uint64_t id) {
+static void index_remove(struct table *table, size_t hole) {
     size_t mask = table->index_capacity - 1;
-    size_t at = (size_t)hash_mix(id) & mask;
-    while (table->index[at].slot != 0 && table->index[at].id != id)
-        at = (at + 1) & mask;
-    return &table->index[at];
-}
-
-static void index_remove(struct table *table, struct table_entry *entry) {
-    size_t mask = table->index_capacity - 1;
-    size_t hole = (size_t)(entry - table->index);
-    for (size_t at = (hole + 1) & mask; table->index[at].slot != 0; at = (at + 1) & mask) {
-        size_t home = (size_t)hash_mix(table->index[at].id) & mask;
+    for (size_t at = (hole + 1) & mask; table->tags[at] != 0; at = (at + 1) & mask) {
+        size_t home = (size_t)hash_mix(table_id(table, table->index[at])) & mask;
         if (((at - home) & mask) >= ((at - hole) & mask)) {
             table->index[hole] = table->index[at];
+            table->tags[hole] = table->tags[at];
             hole = at;
         }
     }
-    table->index[hole] = (struct table_entry){0, 0};
+    table->tags[hole] = 0;
 }
 
 // Moves the rows behind holes down, in order.
@@ -184,8 +225,8 @@ static void holes_close(struct table *table) {
             memcpy(table_values(table, to), table_values(table, from), table->width * sizeof(real));
             memcpy(table_state(table, to), table_state(table, from),
                    table->state_width * sizeof(real));
+            table->index[index_find(table, id)] = to;
             table->blocks[to / TABLE_BLOCK_ROWS].ids[to % TABLE_BLOCK_ROWS] = id;
-            index_find(table, id)->slot = to;
         }
         to++;
     }
@@ -214,16 +255,10 @@ enum status table_restore(struct table *table, uint32_t slots, struct error *err
     enum status status = STATUS_OK;
     size_t capacity = table->index_capacity;
     table_reset(table);
-    while (3 * (size_t)slots > 2 * capacity)
+    while (index_too_full(slots, capacity))
         capacity *= 2;
-    if (capacity > table->index_capacity) {
-        struct table_entry *index = memory_new(capacity, sizeof *index);
-        if (!index)
-            return error_no_memory(err, capacity * sizeof *index, "a table's index");
-        memory_free(table->index);
-        table->index = index;
-        table->index_capacity = capacity;
-    }
+    if (capacity > table->index_capacity)
+        status = index_make(table, capacity, err);
     while (status == STATUS_OK && table->block_count * TABLE_BLOCK_ROWS < slots)
         status = block_add(table, err);
     if (status == STATUS_OK)
@@ -234,18 +269,20 @@ enum status table_restore(struct table *table, uint32_t slots, struct error *err
 enum status table_restored(struct table *table, struct error *err) {
     size_t mask = table->index_capacity - 1;
     for (uint32_t slot = 1; slot < table->slots; slot++) {
-        if (slot + PREFETCH_AHEAD < table->slots)
-            __builtin_prefetch(
-                &table->index[(size_t)hash_mix(table_id(table, slot + PREFETCH_AHEAD)) & mask], 1);
+        if (slot + PREFETCH_AHEAD < table->slots) {
+            size_t ahead = (size_t)hash_mix(table_id(table, slot + PREFETCH_AHEAD)) & mask;
+            __builtin_prefetch(&table->tags[ahead], 1);
+            __builtin_prefetch(&table->index[ahead], 1);
+        }
         uint64_t id = table_id(table, slot);
         if (id == 0) {
             table->holes++;
             continue;
         }
-        struct table_entry *entry = index_find(table, id);
-        if (entry->slot != 0)
+        size_t at = index_find(table, id);
+        if (table->tags[at] != 0)
             return error_set(err, STATUS_CORRUPT, "could not load a table: a row's id comes twice");
-        *entry = (struct table_entry){id, slot};
+        index_set(table, at, id, slot);
     }
     return STATUS_OK;
 }

@@ -21,10 +21,6 @@ struct table_block {
     real *values;  // [TABLE_BLOCK_ROWS][width]
     real *state;   // [TABLE_BLOCK_ROWS][state_width], the optimiser's
 };
-struct table_entry {
-    uint64_t id;
-    uint32_t slot; // 0 = free
-};
 struct table {
     size_t width, state_width;
     real state_fill; // what the state of a new row starts with
@@ -32,7 +28,10 @@ struct table {
     uint32_t holes;
     struct table_block *blocks;
     size_t block_count, block_capacity;
-    struct table_entry *index; // [index_capacity], a power of two
+    // The index: 5 bytes an entry, since an id is told from others by its row. A tag is part of the
+    // id's hash, 0 = free; most entries of other ids are passed over without a look at their row.
+    uint8_t *tags;   // [index_capacity], a power of two
+    uint32_t *index; // [index_capacity] slots
     size_t index_capacity;
 };
 // Makes the default row, zero. STATUS_EXHAUSTED.

@@ -193,7 +193,7 @@ static void pass_changes(struct walk *walk, struct learner *learner, size_t t) {
     }
     touched_changes_clear(touched);
     if (walk->status == STATUS_OK)
-        walk->status = touched_reserve(touched, table->slots, walk->err);
+        walk->status = touched_reserve(touched, table->slots, table->slots, walk->err);
     for (uint64_t i = 0; i < count && walk->status == STATUS_OK; i++) {
         uint64_t id = pass_number(walk, 0);
         uint32_t slot = table_find(table, id);
@@ -248,7 +248,7 @@ static void pass_marks(struct walk *walk, struct learner *learner, size_t t) {
     if (count > slots)
         fail(walk, STATUS_CORRUPT, "more rows changed than there are");
     if (walk->status == STATUS_OK)
-        walk->status = touched_reserve(touched, slots, walk->err);
+        walk->status = touched_reserve(touched, slots, slots, walk->err);
     if (walk->status != STATUS_OK)
         return;
     pass(walk, touched->changes, (size_t)count * sizeof *touched->changes);

@@ -11,13 +11,13 @@ void touched_deinit(struct touched *touched) {
     *touched = (struct touched){.table = touched->table};
 }
 
-// Room for `needed` elements; capacities at least double, so growing ends soon.
+// Room for `needed` elements; capacities grow by at least an eighth, so that growing ends soon and
+// marks of a large table leave little unused.
 static bool room_get(struct room *room, size_t needed, size_t size) {
     if (needed <= room->capacity)
         return true;
-    size_t grown = room->capacity ? room->capacity : 256;
-    while (grown < needed)
-        grown *= 2;
+    size_t grown = room->capacity + room->capacity / 8 + 256;
+    grown = grown > needed ? grown : needed;
     void *moved = memory_resize(room->block, room->capacity, grown, size);
     if (!moved)
         return false;
@@ -26,10 +26,12 @@ static bool room_get(struct room *room, size_t needed, size_t size) {
     return true;
 }
 
-enum status touched_reserve(struct touched *touched, size_t rows, struct error *err) {
+enum status touched_reserve(struct touched *touched, size_t rows, size_t changes,
+                            struct error *err) {
+    size_t told = touched->change_count + changes < rows ? touched->change_count + changes : rows;
     if (!room_get(&touched->rooms[TOUCHED_MARK], rows, sizeof *touched->mark) ||
         !room_get(&touched->rooms[TOUCHED_CHANGED], rows, sizeof *touched->changed) ||
-        !room_get(&touched->rooms[TOUCHED_CHANGES], rows, sizeof *touched->changes))
+        !room_get(&touched->rooms[TOUCHED_CHANGES], told, sizeof *touched->changes))
         return error_no_memory(err, rows * sizeof *touched->changes, "marks of embedding rows");
     touched->mark = touched->rooms[TOUCHED_MARK].block;
     touched->changed = touched->rooms[TOUCHED_CHANGED].block;
@@ -79,7 +81,7 @@ static enum status rooms_get(struct touched *touched, const struct model *model,
     touched->found = touched->rooms[TOUCHED_FOUND].block;
     touched->occurrences = touched->rooms[TOUCHED_SORTED].block;
     touched->gradients = touched->rooms[TOUCHED_GRADIENTS].block;
-    return touched_reserve(touched, rows, err);
+    return touched_reserve(touched, rows, count, err);
 }
 
 struct collecting {
@@ -224,6 +226,14 @@ enum status touched_collect(struct touched *touched, struct model *model,
     return status;
 }
 
+enum { SUM_AHEAD = 8 }; // slopes of a row's occurrences lie anywhere
+
+static inline const real *slope_at(const struct occurrence *place, const real *slopes,
+                                   size_t columns, const real *id_slopes, size_t id_stride) {
+    return place->column == TOUCHED_ID ? id_slopes + place->position * id_stride
+                                       : slopes + place->position * columns + place->column;
+}
+
 VECTOR_CLONES
 static void sum_rows(const struct touched *touched, const struct model *model, const real *slopes,
                      size_t columns, const real *id_slopes, size_t pass, size_t first,
@@ -233,12 +243,14 @@ static void sum_rows(const struct touched *touched, const struct model *model, c
         real *restrict sum = touched->gradients + u * touched->stride + pass * dimension;
         memset(sum, 0, dimension * sizeof *sum);
         for (uint32_t i = touched->begin[u]; i < touched->begin[u + 1]; i++) {
-            struct occurrence place = touched->occurrences[i];
-            const real *restrict slope = place.column == TOUCHED_ID
-                                             ? id_slopes + place.position * model->id_stride
-                                             : slopes + place.position * columns + place.column;
+            const struct occurrence *place = &touched->occurrences[i];
+            if (i + SUM_AHEAD < touched->begin[touched->count])
+                __builtin_prefetch(
+                    slope_at(place + SUM_AHEAD, slopes, columns, id_slopes, model->id_stride));
+            const real *restrict slope =
+                slope_at(place, slopes, columns, id_slopes, model->id_stride);
             for (size_t c = 0; c < dimension; c++)
-                sum[c] += place.share * slope[c];
+                sum[c] += place->share * slope[c];
         }
     }
 }

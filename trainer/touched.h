@@ -72,8 +72,10 @@ static inline real *touched_gradient(const struct touched *touched, size_t row, 
                                      size_t dimension) {
     return touched->gradients + row * touched->stride + pass * dimension;
 }
-// Makes room for marks of `rows` slots. STATUS_EXHAUSTED.
-CHECKED enum status touched_reserve(struct touched *touched, size_t rows, struct error *err);
+// Makes room for marks of `rows` slots, `changes` of which may change before the next call.
+// STATUS_EXHAUSTED.
+CHECKED enum status touched_reserve(struct touched *touched, size_t rows, size_t changes,
+                                    struct error *err);
 void touched_change(struct touched *touched, uint32_t slot); // the room was made
 void touched_changes_clear(struct touched *touched);
 
