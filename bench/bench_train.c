@@ -5,16 +5,20 @@
 //
 // --domains N spreads the rows unevenly over N domains (half of them are of the first, half of the
 // rest of the second and so on); --star 1 makes towers star layers, --star 2 the trunk as well,
-// --star 0 ignores the domains. --wide 1 adds the linear part.
+// --star 0 ignores the domains. --wide 1 adds the linear part, --auxiliary 1
+// STAR's auxiliary network. --fill 1 makes every row of the tables before it begins, and prints
+// their bytes a row beside what their ids, values and accumulators alone would take.
 //
 // Prints examples a second of the clock, and a second of processor time (which a busy machine moves
 // less; all threads together).
 //
 // usage: bench_train [--case NAME] [--mode plain|metabalance] [--batch N] [--fields N]
 //                    [--threads N] [--lanes N] [--rows N] [--tasks N] [--tables N] [--seconds N]
-//                    [--ids FILE] [--domains N] [--star 0|1|2] [--wide 0|1]
+//                    [--ids FILE] [--domains N] [--star 0|1|2] [--wide 0|1] [--auxiliary 0|1]
+//                    [--fill 0|1]
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -24,7 +28,8 @@
 enum { POOL = 64, DIMENSION = 16, FIELDS_MAX = 256 };
 
 struct run {
-    int64_t batch, fields, threads, lanes, rows, tasks, tables, seconds, domains, star, wide;
+    int64_t batch, fields, threads, lanes, rows, tasks, tables, seconds, domains, star, wide,
+        auxiliary, fill;
     bool metabalance;
     const char *ids_path;
     const int64_t *ids; // [ids_rows][fields] of the file, or NULL
@@ -40,7 +45,8 @@ static bool arguments_read(int count, char **texts, struct run *run) {
         {"--batch", &run->batch},   {"--fields", &run->fields},   {"--threads", &run->threads},
         {"--lanes", &run->lanes},   {"--rows", &run->rows},       {"--tasks", &run->tasks},
         {"--tables", &run->tables}, {"--seconds", &run->seconds}, {"--domains", &run->domains},
-        {"--star", &run->star},     {"--wide", &run->wide}};
+        {"--star", &run->star},     {"--wide", &run->wide},       {"--auxiliary", &run->auxiliary},
+        {"--fill", &run->fill}};
     for (int i = 1; i + 1 < count; i += 2) {
         bool known = strcmp(texts[i], "--mode") == 0;
         if (known)
@@ -127,6 +133,34 @@ static enum status pool_fill(struct minibatch *pool, const struct model_spec *sp
     return STATUS_OK;
 }
 
+static double resident_bytes(void) {
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file || fscanf(file, "%*d %ld", &pages) != 1)
+        pages = 0;
+    if (file)
+        fclose(file);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+// All ids of all tables; a step then makes room for the marks of so many rows.
+static enum status fill(struct learner *learner, const struct minibatch *batch,
+                        const struct run *run, struct error *err) {
+    static const float row[DIMENSION + MODEL_TASKS_MAX];
+    struct learner_report report;
+    enum status status = learner_step(learner, batch, &report, err);
+    double before = resident_bytes();
+    for (size_t t = 0; t < (size_t)run->tables; t++)
+        for (int64_t id = 1; id <= run->rows && status == STATUS_OK; id++)
+            status = model_row_put(learner_model(learner), t, (uint64_t)id, row, err);
+    if (status == STATUS_OK)
+        status = learner_step(learner, batch, &report, err);
+    double rows = (double)(run->rows * run->tables), raw = 8 + DIMENSION * 4 + 4;
+    printf("figure bench=train case=%s who=freshet value=%.1f unit=bytes/row raw=%.0f\n", run->name,
+           (resident_bytes() - before) / rows, raw);
+    return status;
+}
+
 struct speed {
     double wall, processor; // examples a second
 };
@@ -178,7 +212,8 @@ int main(int count, char **texts) {
     if (!arguments_read(count, texts, &run)) {
         fputs("usage: bench_train [--case NAME] [--mode plain|metabalance] [--batch N] "
               "[--fields N] [--threads N] [--lanes N] [--rows N] [--tasks N] [--tables N] "
-              "[--seconds N] [--ids FILE] [--domains N] [--star 0|1|2] [--wide 0|1]\n",
+              "[--seconds N] [--ids FILE] [--domains N] [--star 0|1|2] [--wide 0|1] "
+              "[--auxiliary 0|1] [--fill 0|1]\n",
               stderr);
         return 2;
     }
@@ -209,6 +244,8 @@ int main(int count, char **texts) {
                      .star_towers = run.star >= 1,
                      .star_trunk = run.star >= 2,
                      .wide = run.wide > 0,
+                     .auxiliary = run.auxiliary > 0,
+                     .auxiliary_layers = {towers, 1},
                      .embedding_init = 0.01,
                      .seed = 1},
     };
@@ -236,6 +273,8 @@ int main(int count, char **texts) {
     enum status status = learner_new(&spec, &settings, weights, 0, &learner, &err);
     if (status == STATUS_OK)
         status = pool_fill(pool, &spec, &run, &err);
+    if (status == STATUS_OK && run.fill)
+        status = fill(learner, &pool[0], &run, &err);
     if (status == STATUS_OK)
         status = measure(learner, pool, &run, &best, &err);
     if (status == STATUS_OK)

@@ -6,6 +6,7 @@ layers, row-wise Adagrad on touched rows, dense Adagrad; optionally MetaBalance 
 shared blocks. Prints a figure line with examples/s, the best of three stretches.
 """
 import argparse
+import os
 import time
 
 import torch
@@ -26,7 +27,20 @@ def arguments():
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--ids", help="rows of ids made by bench/kuairand_ids.py, in order")
     return parser.parse_args()
+
+
+def ids_of(args):
+    """[64][batch][fields] below args.rows; args.fields follows an --ids file."""
+    if args.ids is None:
+        # Log-uniform ranks, scattered over the table: long-tailed like item ids.
+        ranks = (args.rows ** torch.rand(64, args.batch, args.fields)).long() - 1
+        return (ranks.clamp_(0, args.rows - 1) * 2654435761) % args.rows
+    numbers = torch.from_file(args.ids, size=os.path.getsize(args.ids) // 8, dtype=torch.int64)
+    rows, args.fields = numbers[:2].tolist()
+    table = numbers[2:].view(rows, args.fields) % args.rows
+    return table[torch.arange(64 * args.batch) % rows].view(64, args.batch, args.fields).contiguous()
 
 
 class OnlineMMoE:
@@ -98,9 +112,7 @@ class OnlineMMoE:
 def main():
     args = arguments()
     torch.set_num_threads(args.threads)
-    # Log-uniform ranks, scattered over the table: long-tailed like item ids.
-    ranks = (args.rows ** torch.rand(64, args.batch, args.fields)).long() - 1
-    ids = (ranks.clamp_(0, args.rows - 1) * 2654435761) % args.rows
+    ids = ids_of(args)
     labels = (torch.rand(64, args.tasks, args.batch) < 0.2).float()
     model = OnlineMMoE(args)
     for i in range(20):
