@@ -7,8 +7,9 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { BLOCK_ALIGNMENT = 64, ARENA_ALIGNMENT = 16, ARENA_BLOCK_LEAST = 256 };
+enum { BLOCK_ALIGNMENT = 64, HUGE_PAGE = 2 << 20, ARENA_ALIGNMENT = 16, ARENA_BLOCK_LEAST = 256 };
 
 // 0 = no fault planted, 1 = every allocation fails, n = the n-th from now is the first to fail.
 static _Atomic uint64_t fail_countdown;
@@ -28,8 +29,14 @@ static void *block_get(size_t bytes) {
     if (bytes > SIZE_MAX / 2 || fault_strikes()) {
         return NULL;
     }
-    size_t rounded = (bytes + BLOCK_ALIGNMENT - 1) & ~(size_t)(BLOCK_ALIGNMENT - 1);
-    return aligned_alloc(BLOCK_ALIGNMENT, rounded ? rounded : BLOCK_ALIGNMENT);
+    size_t alignment = bytes < HUGE_PAGE ? (size_t)BLOCK_ALIGNMENT : (size_t)HUGE_PAGE;
+    size_t rounded = (bytes + alignment - 1) & ~(alignment - 1);
+    void *block = aligned_alloc(alignment, rounded ? rounded : alignment);
+#ifdef MADV_HUGEPAGE
+    if (block && bytes >= HUGE_PAGE) // a hint: numeric work walks such blocks with long strides
+        (void)madvise(block, bytes & ~(size_t)(HUGE_PAGE - 1), MADV_HUGEPAGE);
+#endif
+    return block;
 }
 
 static bool product_fits(size_t count, size_t size) {

@@ -10,33 +10,52 @@
 
 #define INDEX_CAPACITY_MIN 64u
 #define PREFETCH_AHEAD 12
+enum { TOGETHER_BYTES = 2 << 20 }; // a huge page: values of blocks that are allocated together
 
+static enum status blocks_reserve(struct table *table, size_t needed, struct error *err) {
+    if (needed <= table->block_capacity)
+        return STATUS_OK;
+    size_t capacity = table->block_capacity ? 2 * table->block_capacity : 8;
+    capacity = capacity > needed ? capacity : needed;
+    struct table_block *blocks =
+        memory_resize(table->blocks, table->block_capacity, capacity, sizeof *blocks);
+    if (!blocks)
+        return error_no_memory(err, capacity * sizeof *blocks, "blocks of an embedding table");
+    table->blocks = blocks;
+    table->block_capacity = capacity;
+    return STATUS_OK;
+}
+
+// Adds a block; many together once the table is larger than that, so that their rows lie in huge
+// pages: looking up their addresses otherwise costs as much as the rows themselves.
 static enum status block_add(struct table *table, struct error *err) {
-    if (table->block_count == table->block_capacity) {
-        size_t capacity = table->block_capacity ? 2 * table->block_capacity : 8;
-        struct table_block *blocks =
-            memory_resize(table->blocks, table->block_capacity, capacity, sizeof *blocks);
-        if (!blocks)
-            return error_no_memory(err, capacity * sizeof *blocks, "blocks of an embedding table");
-        table->blocks = blocks;
-        table->block_capacity = capacity;
-    }
+    size_t together = TOGETHER_BYTES / (TABLE_BLOCK_ROWS * table->width * sizeof(real)) + 1;
+    together = table->block_count < together ? 1 : together;
+    enum status status = blocks_reserve(table, table->block_count + together, err);
+    if (status != STATUS_OK)
+        return status;
+    size_t rows = together * TABLE_BLOCK_ROWS, state_width = table->state_width;
     struct table_block block = {
-        .ids = memory_new(TABLE_BLOCK_ROWS, sizeof *block.ids),
-        .values = memory_new(TABLE_BLOCK_ROWS * table->width, sizeof *block.values),
-        .state = memory_new(TABLE_BLOCK_ROWS * (table->state_width ? table->state_width : 1),
-                            sizeof *block.state),
+        .first = true,
+        .ids = memory_new(rows, sizeof *block.ids),
+        .values = memory_new(rows * table->width, sizeof *block.values),
+        .state = memory_new(rows * (state_width ? state_width : 1), sizeof *block.state),
     };
     if (!block.ids || !block.values || !block.state) {
         memory_free(block.ids);
         memory_free(block.values);
         memory_free(block.state);
-        return error_no_memory(err, TABLE_BLOCK_ROWS * table->width * sizeof(real),
+        return error_no_memory(err, rows * table->width * sizeof(real),
                                "rows of an embedding table");
     }
-    for (size_t i = 0; i < TABLE_BLOCK_ROWS * table->state_width; i++)
+    for (size_t i = 0; i < rows * state_width; i++)
         block.state[i] = table->state_fill;
-    table->blocks[table->block_count++] = block;
+    for (size_t i = 0; i < together; i++, block.first = false) {
+        table->blocks[table->block_count++] = block;
+        block.ids += TABLE_BLOCK_ROWS;
+        block.values += TABLE_BLOCK_ROWS * table->width;
+        block.state += TABLE_BLOCK_ROWS * state_width;
+    }
     return STATUS_OK;
 }
 
@@ -74,6 +93,8 @@ enum status table_init(struct table *table, size_t width, size_t state_width, re
 
 void table_deinit(struct table *table) {
     for (size_t i = 0; i < table->block_count; i++) {
+        if (!table->blocks[i].first)
+            continue;
         memory_free(table->blocks[i].ids);
         memory_free(table->blocks[i].values);
         memory_free(table->blocks[i].state);

@@ -17,6 +17,7 @@
 #define TABLE_DEFAULT_SLOT 0u
 
 struct table_block {
+    bool first;    // of the blocks that were allocated together, whose arrays begin here
     uint64_t *ids; // [TABLE_BLOCK_ROWS]; 0 = hole (or the default row)
     real *values;  // [TABLE_BLOCK_ROWS][width]
     real *state;   // [TABLE_BLOCK_ROWS][state_width], the optimiser's

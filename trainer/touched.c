@@ -84,6 +84,8 @@ static enum status rooms_get(struct touched *touched, const struct model *model,
     return touched_reserve(touched, rows, count, err);
 }
 
+enum { MARK_AHEAD = 12 }; // marks lie anywhere
+
 struct collecting {
     struct touched *touched;
     struct model *model;
@@ -124,6 +126,8 @@ static enum status collect_rows(struct collecting *job, const struct touched_sou
     const uint64_t *ids = source->batch->ids + f * source->batch->capacity;
     uint32_t *slots = source->slots + f * source->stride;
     for (size_t row = lane->first; row < lane->first + lane->rows; row++) {
+        if (row + MARK_AHEAD < lane->first + lane->rows)
+            __builtin_prefetch(&job->touched->mark[slots[row + MARK_AHEAD]], 1);
         if (slots[row] == TABLE_DEFAULT_SLOT && ids[row] != 0) {
             enum status status = row_make(job, ids[row], &slots[row]);
             if (status != STATUS_OK)
@@ -220,8 +224,11 @@ enum status touched_collect(struct touched *touched, struct model *model,
         touched->mark[touched->slots[u]] = 0;
     if (status != STATUS_OK)
         return status;
-    for (size_t u = 0; u < touched->count; u++)
+    for (size_t u = 0; u < touched->count; u++) {
+        if (u + MARK_AHEAD < touched->count)
+            __builtin_prefetch(&touched->changed[touched->slots[u + MARK_AHEAD]], 1);
         touched_change(touched, touched->slots[u]);
+    }
     occurrences_sort(touched, job.count);
     return status;
 }
