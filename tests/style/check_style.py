@@ -35,7 +35,6 @@ ARROWS = {
 # Which folders may include a vendor's header.
 VENDORS = {
     r"(librdkafka/)?rdkafka.*\.h": ["log"],
-    r"(openblas/)?cblas.*\.h": ["model"],
     r"hiredis.*\.h": ["publisher", "scorer"],
     r"rocksdb/.*\.h": ["ingest"],
     r"curl/.*\.h": ["ingest"],
