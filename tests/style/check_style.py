@@ -35,6 +35,7 @@ ARROWS = {
 # Which folders may include a vendor's header.
 VENDORS = {
     r"(librdkafka/)?rdkafka.*\.h": ["log"],
+    r"(openblas/)?cblas.*\.h": ["model"],
     r"hiredis.*\.h": ["publisher", "scorer"],
     r"rocksdb/.*\.h": ["ingest"],
     r"curl/.*\.h": ["ingest"],
