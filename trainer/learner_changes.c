@@ -68,7 +68,7 @@ enum status learner_changed_all(struct learner *learner, struct error *err) {
         learner->tensor_changed[t] = true;
     for (size_t t = 0; t < model->spec.table_count; t++) {
         const struct table *rows = &model->tables[t];
-        enum status status = touched_reserve(&learner->touched[t], rows->slots, err);
+        enum status status = touched_reserve(&learner->touched[t], rows->slots, rows->slots, err);
         if (status != STATUS_OK)
             return status;
         for (uint32_t slot = 0; slot < rows->slots; slot++)
