@@ -21,7 +21,7 @@ struct life {
     struct process *process; // in the world's arena, as is ...
     const char *directory;   // ... this: older instances keep theirs
     struct log *log;         // its own handle of file logs; else the world's
-    bool contested; // an older instance went on when it began, and may have won
+    bool contested;          // an older instance went on when it began, and may have won
     void *state;
     struct runner *runner; // NULL = not open
 };
