@@ -186,6 +186,10 @@ static enum status options_copy(struct kafka_log *log, const struct log_kafka_op
 static void complaint_keep(rd_kafka_t *handle, int code, const char *reason, void *self) {
     (void)handle;
     struct kafka_log *log = self;
+    // A broker that does not take our certificate says so by an alert, which counts as a transport
+    // error.
+    log->refused |= code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL ||
+                    strstr(reason, "SSL alert") != NULL;
     if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || log->reason[0] == '\0')
         snprintf(log->reason, sizeof(log->reason), "%s", reason);
 }
@@ -194,15 +198,29 @@ static void client_conf(rd_kafka_conf_t *conf) {
     rd_kafka_conf_set_error_cb(conf, complaint_keep);
 }
 
-// Any answer at all, within the timeout.
+// Any answer at all, within the timeout. A refusal (a wrong password does not become right) ends
+// the waiting at once.
 static enum status brokers_reach(struct kafka_log *log, struct error *err) {
-    const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t code = rd_kafka_metadata(log->client, 0, NULL, &metadata, log->timeout_ms);
-    if (metadata)
-        rd_kafka_metadata_destroy(metadata);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return STATUS_OK;
-    rd_kafka_poll(log->client, 0); // brings the complaints
+    int64_t deadline_ms = kafka_now_ms() + log->timeout_ms;
+    rd_kafka_resp_err_t code;
+    do {
+        const struct rd_kafka_metadata *metadata = NULL;
+        int left_ms = kafka_left_ms(deadline_ms);
+        code = rd_kafka_metadata(log->client, 0, NULL, &metadata, left_ms < 500 ? left_ms : 500);
+        if (metadata)
+            rd_kafka_metadata_destroy(metadata);
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+            return STATUS_OK;
+        rd_kafka_poll(log->client, 0); // brings the complaints
+    } while (!log->refused && kafka_left_ms(deadline_ms) > 0);
+    // Before 2.6.1 librdkafka sends a SCRAM nonce that brokers of Kafka 4 do not take.
+    bool scram = strstr(log->reason, "SCRAM") && rd_kafka_version() < 0x020601ff;
+    if (log->refused)
+        return error_set(err, STATUS_INVALID, "Kafka at %s refuses this client: %s%s", log->brokers,
+                         log->reason,
+                         scram ? "; this librdkafka is older than 2.6.1 and cannot do SCRAM with "
+                                 "Kafka 4: use PLAIN or a certificate there"
+                               : "");
     return error_set(err, STATUS_UNAVAILABLE, "could not reach Kafka at %s within %d ms: %s",
                      log->brokers, log->timeout_ms,
                      log->reason[0] ? log->reason : rd_kafka_err2str(code));
@@ -232,16 +250,6 @@ static enum status kafka_topic_bounds(struct log *head, const char *topic, int32
                                       int64_t *ret_begin, int64_t *ret_end, struct error *err) {
     struct kafka_log *log = (struct kafka_log *)head;
     return kafka_bounds(log->client, topic, partition, log->timeout_ms, ret_begin, ret_end, err);
-}
-
-// librdkafka 2.0 does not tell a topic's id.
-static enum status kafka_topic_identity(struct log *head, const char *topic, uint64_t *ret_identity,
-                                        struct error *err) {
-    int32_t partitions = 0;
-    enum status status = kafka_topic_partitions(head, topic, &partitions, err);
-    if (status == STATUS_OK)
-        *ret_identity = 0;
-    return status;
 }
 
 static const struct log_operations kafka_operations = {

@@ -20,6 +20,7 @@ struct kafka_log {
     int timeout_ms;
     rd_kafka_t *client;            // a consumer that reads nothing: metadata, bounds, admin calls
     char reason[KAFKA_REASON_MAX]; // what the client last complained of; written while opening
+    bool refused;                  // that was a refusal: wrong password, certificate or protocol
 };
 
 // A handle with our defaults, then the user's properties, then `forced` (key, value, key, ...,
@@ -45,6 +46,9 @@ CHECKED enum status kafka_topic_look(struct kafka_log *log, const char *topic, i
                                      int32_t *ret_partitions, struct error *err);
 CHECKED enum status kafka_topic_partitions(struct log *log, const char *topic,
                                            int32_t *ret_partitions, struct error *err);
+// A hash of the topic's id, never 0; or 0 with a librdkafka before 2.3, which does not tell it.
+CHECKED enum status kafka_topic_identity(struct log *log, const char *topic, uint64_t *ret_identity,
+                                         struct error *err);
 // Makes the topic (config: key, value, ..., NULL) and waits until it can be written to.
 CHECKED enum status kafka_topic_make(struct kafka_log *log, const char *topic, int32_t partitions,
                                      const char *const *config, struct error *err);

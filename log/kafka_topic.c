@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/hash.h"
+
 // Asked with the special times of Kafka's ListOffsets request. Not by librdkafka's
 // rd_kafka_query_watermark_offsets, which waits without end for a leader that is down.
 static rd_kafka_resp_err_t offset_query(rd_kafka_t *handle, const char *topic, int32_t partition,
@@ -108,6 +110,57 @@ static rd_kafka_AdminOptions_t *admin_options(struct kafka_log *log, rd_kafka_ad
                 options, log->timeout_ms, reason, sizeof(reason)) == RD_KAFKA_RESP_ERR_NO_ERROR);
     return options;
 }
+
+#if RD_KAFKA_VERSION >= 0x020300ff
+static enum status description_read(rd_kafka_event_t *event, const char *topic,
+                                    uint64_t *ret_identity, struct error *err) {
+    size_t count = 0;
+    if (!event)
+        return error_set(err, STATUS_UNAVAILABLE, "could not describe topic `%s`: no answer",
+                         topic);
+    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_failed(rd_kafka_event_error(event), "describe topic", topic, err);
+    const rd_kafka_TopicDescription_t **found =
+        rd_kafka_DescribeTopics_result_topics(rd_kafka_event_DescribeTopics_result(event), &count);
+    if (count != 1)
+        return error_set(err, STATUS_IO, "could not describe topic `%s`: no result", topic);
+    const rd_kafka_error_t *failure = rd_kafka_TopicDescription_error(found[0]);
+    if (failure && rd_kafka_error_code(failure) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_failed(rd_kafka_error_code(failure), "describe topic", topic, err);
+    const rd_kafka_Uuid_t *id = rd_kafka_TopicDescription_topic_id(found[0]);
+    const int64_t halves[2] = {id ? rd_kafka_Uuid_most_significant_bits(id) : 0,
+                               id ? rd_kafka_Uuid_least_significant_bits(id) : 0};
+    bool told = halves[0] != 0 || halves[1] != 0; // brokers before 2.8 have no ids
+    *ret_identity = told ? hash_bytes(halves, sizeof(halves), 0) | 1 : 0;
+    return STATUS_OK;
+}
+
+enum status kafka_topic_identity(struct log *head, const char *topic, uint64_t *ret_identity,
+                                 struct error *err) {
+    struct kafka_log *log = (struct kafka_log *)head;
+    rd_kafka_TopicCollection_t *topics = rd_kafka_TopicCollection_of_topic_names(&topic, 1);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(log->client);
+    rd_kafka_AdminOptions_t *options = admin_options(log, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+    rd_kafka_DescribeTopics(log->client, topics, options, queue);
+    rd_kafka_event_t *event = answer_wait(log, queue);
+    enum status status = description_read(event, topic, ret_identity, err);
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_TopicCollection_destroy(topics);
+    return status;
+}
+#else
+enum status kafka_topic_identity(struct log *head, const char *topic, uint64_t *ret_identity,
+                                 struct error *err) {
+    int32_t partitions = 0;
+    enum status status = kafka_topic_partitions(head, topic, &partitions, err);
+    if (status == STATUS_OK)
+        *ret_identity = 0;
+    return status;
+}
+#endif
 
 static enum status creation_read(rd_kafka_event_t *event, const char *topic, struct error *err) {
     if (!event)

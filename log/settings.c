@@ -19,12 +19,17 @@ static const struct option kafka_rows[] = {
      .offset = offsetof(struct log_kafka_settings, properties),
      .help = "Further librdkafka settings, each `key=value`, e.g. `security.protocol=sasl_ssl`. "
              "Those that Freshet's guarantees rest on (isolation, offsets, transactions) stay as "
-             "they are."},
+             "they are. Secrets are refused here: they have options of their own, or files."},
     {.key = "sasl_password",
      .type = OPTION_SECRET,
      .offset = offsetof(struct log_kafka_settings, sasl_password),
      .default_text = "",
      .help = "The property `sasl.password`, kept out of what is printed."},
+    {.key = "ssl_key_password",
+     .type = OPTION_SECRET,
+     .offset = offsetof(struct log_kafka_settings, ssl_key_password),
+     .default_text = "",
+     .help = "The property `ssl.key.password`, kept out of what is printed."},
     {.key = "client_id",
      .type = OPTION_TEXT,
      .offset = offsetof(struct log_kafka_settings, client_id),
@@ -101,23 +106,60 @@ const struct option_table log_options = {
     .count = COUNT(log_rows),
 };
 
+// Properties are printed by `check --print`: what must not be seen is not taken there.
+static enum status property_check(const char *property, struct error *err) {
+    static const struct {
+        const char *property, *instead;
+    } secrets[] = {
+        {"sasl.password=", "set log.kafka.sasl_password"},
+        {"ssl.key.password=", "set log.kafka.ssl_key_password"},
+        {"ssl.key.pem=", "name a file by ssl.key.location"},
+        {"ssl.keystore.password=", "use a PEM file, by ssl.certificate.location and "
+                                   "ssl.key.location"},
+        {"sasl.oauthbearer.client.secret=", "use SASL/SCRAM, PLAIN or a certificate"},
+        {"sasl.oauthbearer.config=", "use SASL/SCRAM, PLAIN or a certificate"},
+    };
+    for (size_t i = 0; i < COUNT(secrets); i++)
+        if (strncmp(property, secrets[i].property, strlen(secrets[i].property)) == 0)
+            return error_set(err, STATUS_INVALID,
+                             "key `log.kafka.properties`: `%.*s` would be seen there: %s",
+                             (int)strlen(secrets[i].property) - 1, property, secrets[i].instead);
+    return STATUS_OK;
+}
+
+// Appends "NAME=SECRET" to `properties` where there is one; its bytes go into *text.
+static void secret_add(const char *name, const char *secret, struct buffer *text,
+                       const char **properties, size_t *count) {
+    if (!secret || *secret == '\0')
+        return;
+    buffer_append_text(text, "%s=%s", name, secret);
+    buffer_append_byte(text, 0);
+    if (!text->failed)
+        properties[(*count)++] = (const char *)text->data;
+}
+
 static enum status kafka_open(const struct log_kafka_settings *settings, struct log **ret_log,
                               struct error *err) {
-    struct buffer password;
+    struct buffer password, key_password;
     buffer_init(&password);
+    buffer_init(&key_password);
     size_t count = settings->properties.count;
-    const char **properties = memory_new(count + 2, sizeof(*properties));
-    if (settings->sasl_password && *settings->sasl_password != '\0')
-        buffer_append_text(&password, "sasl.password=%s", settings->sasl_password);
     enum status status = STATUS_OK;
-    if (!properties || password.failed)
+    const char **properties = memory_new(count + 3, sizeof(*properties));
+    if (!properties)
         status = error_no_memory(err, count * sizeof(*properties), "Kafka's properties");
+    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+        properties[i] = settings->properties.items[i];
+        status = property_check(properties[i], err);
+    }
     if (status == STATUS_OK) {
-        for (size_t i = 0; i < count; i++)
-            properties[i] = settings->properties.items[i];
-        buffer_append_byte(&password, 0);
-        if (password.length > 1)
-            properties[count] = (const char *)password.data;
+        secret_add("sasl.password", settings->sasl_password, &password, properties, &count);
+        secret_add("ssl.key.password", settings->ssl_key_password, &key_password, properties,
+                   &count);
+        if (password.failed || key_password.failed)
+            status = error_no_memory(err, count * sizeof(*properties), "Kafka's properties");
+    }
+    if (status == STATUS_OK) {
         struct log_kafka_options options = {
             .brokers = settings->brokers,
             .properties = properties,
@@ -129,6 +171,7 @@ static enum status kafka_open(const struct log_kafka_settings *settings, struct 
     }
     memory_free(properties);
     buffer_deinit(&password);
+    buffer_deinit(&key_password);
     return status;
 }
 

@@ -9,6 +9,7 @@ struct log_kafka_settings {
     const char *brokers;
     struct option_texts properties; // "key=value"
     const char *sasl_password;      // "" = none
+    const char *ssl_key_password;   // "" = none
     const char *client_id;
     int64_t replication_factor;
     int64_t timeout_ms;

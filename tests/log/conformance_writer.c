@@ -215,11 +215,22 @@ static void a_topic_made_anew_has_another_identity(void **state) {
         char path[512];
         snprintf(path, sizeof(path), "%s/%s", conformance_directory, topic);
         assert_good(disk_remove_tree(path, err));
-    } else {
+    } else if (first == 0) {
         skip(); // librdkafka before 2.3 does not tell a topic's id
+    } else {
+        char command[512];
+        snprintf(command, sizeof(command),
+                 "scripts/kafka topics '%s' --delete --topic %s >/dev/null",
+                 getenv("FRESHET_TEST_KAFKA_DIR"), topic);
+        assert_int_equal(system(command), 0);
     }
-    assert_good(log_topic_ensure(conformance_log, topic, 1, err));
-    assert_good(log_topic_identity(conformance_log, topic, &second, err));
+    // The name may be taken for a moment after the deletion.
+    int64_t deadline_us = clock_system.monotonic_us(&clock_system) + 20000000;
+    second = first;
+    while (second == first && clock_system.monotonic_us(&clock_system) < deadline_us)
+        if (log_topic_ensure(conformance_log, topic, 1, err) != STATUS_OK ||
+            log_topic_identity(conformance_log, topic, &second, err) != STATUS_OK)
+            second = first;
     assert_true(first != second);
 }
 

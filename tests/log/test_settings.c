@@ -78,11 +78,24 @@ static void a_property_that_librdkafka_does_not_know_is_refused_by_name(void **s
     assert_null(log);
 }
 
+static void a_secret_among_the_properties_is_refused_and_not_shown(void **state) {
+    (void)state;
+    struct log_settings settings;
+    assert_int_equal(
+        settings_parse("backend: kafka\nkafka:\n  properties: [sasl.password=hush]\n", &settings),
+        STATUS_OK);
+    struct log *log = NULL;
+    assert_int_equal(log_open(&settings, &log, err), STATUS_INVALID);
+    assert_non_null(strstr(err->message, "log.kafka.sasl_password"));
+    assert_null(strstr(err->message, "hush"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_in_a_folder_are_the_default),
         cmocka_unit_test(a_log_of_files_or_memory_is_opened_by_its_settings),
         cmocka_unit_test(a_property_that_librdkafka_does_not_know_is_refused_by_name),
+        cmocka_unit_test(a_secret_among_the_properties_is_refused_and_not_shown),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
