@@ -47,6 +47,14 @@ static const struct option settings_option_list[] = {
      .offset = offsetof(struct settings, directory),
      .default_text = "freshet-state",
      .help = "Where tasks keep their checkpoints, one folder a task."},
+    {.key = "checkpoint_copies",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct settings, copies),
+     .default_text = "",
+     .help =
+         "A folder, best on another machine's disk, that gets a copy of each checkpoint. A task "
+         "that finds its own folder lost goes on from there, its journal and its inputs, "
+         "exactly. Empty copies nothing."},
     SECTION("logging", logging, logging_options, "Log lines."),
     SECTION("log", log, log_options, "Where the logs live: files, Kafka or memory."),
     SECTION("data", data, spec_options, "Features, tasks and domain."),

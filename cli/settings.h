@@ -17,6 +17,7 @@
 struct settings {
     const char *name;      // prefixes tasks, consumer groups and Redis keys
     const char *directory; // of the tasks' checkpoints
+    const char *copies;    // where checkpoints are copied to; empty = nowhere
     struct {
         int level;  // enum logger_level
         int format; // enum logger_format

@@ -215,8 +215,10 @@ static enum status name_task(struct task *task, const struct settings *settings,
                         task_kind_name(task->kind), index);
     int directory =
         snprintf(task->directory, sizeof task->directory, "%s/%s", settings->directory, task->name);
+    int copy = snprintf(task->copy, sizeof task->copy, "%s/%s", settings->copies, task->name);
     if (name < 0 || (size_t)name >= sizeof task->name || directory < 0 ||
-        (size_t)directory >= sizeof task->directory)
+        (size_t)directory >= sizeof task->directory || copy < 0 ||
+        (size_t)copy >= sizeof task->copy)
         return error_set(err, STATUS_INVALID,
                          "could not name a task: `name` or `directory` is too "
                          "long");
@@ -235,6 +237,7 @@ enum status task_init(struct task *task, const struct task_context *context, enu
         return status;
     task->setup = (struct runner_setup){.task = task->name,
                                         .directory = task->directory,
+                                        .copy = context->settings->copies[0] ? task->copy : NULL,
                                         .log = context->log,
                                         .start = RUNNER_START_OLDEST,
                                         .config_hash = task_identity(kind, context->settings),

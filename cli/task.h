@@ -15,6 +15,7 @@ enum task_phase { TASK_WAITING, TASK_RECOVERING, TASK_LIVE, TASK_ENDED, TASK_FAI
 struct task {
     char name[160]; // "NAME.ingest-3", "NAME.trainer", "NAME.publisher"
     char directory[4096];
+    char copy[4096];
     char build[256];
     enum task_kind kind;
     int32_t index;                   // of the ingest task

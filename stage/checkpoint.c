@@ -15,6 +15,7 @@ struct checkpoint_writer {
     struct work_thread *thread;
     struct buffer piece; // of the open section, not yet handed over
     bool open;           // a section is
+    const char *copy;
 };
 
 // A name must be one word of the manifest; a section's must also be one plain file.
@@ -162,8 +163,14 @@ enum status checkpoint_writer_finish(struct checkpoint_writer *writer, int64_t p
     enum status status = section_end(writer, err);
     if (status != STATUS_OK)
         return status;
-    return work_give(writer, (struct work){.kind = WORK_COMMIT, .place = place, .kept = kept}, "",
-                     err);
+    return work_give(
+        writer,
+        (struct work){.kind = WORK_COMMIT, .place = place, .kept = kept, .copy = writer->copy}, "",
+        err);
+}
+
+void checkpoint_writer_copy(struct checkpoint_writer *writer, const char *copy) {
+    writer->copy = copy;
 }
 
 enum status checkpoint_writer_poll(struct checkpoint_writer *writer, bool wait, bool *ret_durable,

@@ -82,6 +82,10 @@ const char *checkpoint_reader_path(const struct checkpoint_reader *reader);
 CHECKED enum status checkpoint_writer_open(const char *directory,
                                            struct checkpoint_writer **ret_writer,
                                            struct error *err);
+// Once durable the generation is to be copied to the folder `copy` (borrowed until the writer is
+// closed), if not NULL: what stands there already is linked. A copy that fails is a warning;
+// *ret_oldest_place of checkpoint_writer_poll then stays where the oldest copy needs it.
+void checkpoint_writer_copy(struct checkpoint_writer *writer, const char *copy);
 // Hands the rest over: the generation is to become durable and visible, then all but the newest
 // `kept` generations go; the newest that stands on other files than they stays as well.
 CHECKED enum status checkpoint_writer_finish(struct checkpoint_writer *writer, int64_t place,

@@ -3,6 +3,7 @@
 #include "stage/checkpoint_work.h"
 
 #include "base/hash.h"
+#include "base/logger.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -219,6 +220,24 @@ static enum status files_add(struct work_thread *thread, const char *relative, s
 
 // --- Commit.
 
+// A copy that fails does not stop the task, but the journal is kept from where the newest copy
+// stands: only so can a lost directory be restored exactly.
+static void copy_elsewhere(struct work_thread *thread, const struct work *work,
+                           int64_t *oldest_place) {
+    struct error reason;
+    int64_t copied_place = 0;
+    enum status status =
+        folder_copy(thread->place.directory, thread->place.generation, work->copy, &reason);
+    if (status != STATUS_OK)
+        logger_line(LOGGER_WARN, "checkpoint", "copy-failed",
+                    "generation=%" PRIu64 " to=\"%s\" reason=\"%s\"", thread->place.generation,
+                    work->copy, reason.message);
+    if (folder_prune(work->copy, work->kept, &copied_place, &reason) != STATUS_OK)
+        copied_place = 0;
+    if (copied_place < *oldest_place)
+        *oldest_place = copied_place;
+}
+
 static enum status commit(struct work_thread *thread, const struct work *work, struct error *err) {
     char path[FOLDER_PATH_MAX];
     struct buffer text;
@@ -242,6 +261,8 @@ static enum status commit(struct work_thread *thread, const struct work *work, s
     int64_t oldest_place = work->place;
     if (status == STATUS_OK)
         status = folder_prune(thread->place.directory, work->kept, &oldest_place, err);
+    if (status == STATUS_OK && work->copy)
+        copy_elsewhere(thread, work, &oldest_place);
     if (status == STATUS_OK) {
         pthread_mutex_lock(&thread->mutex);
         thread->oldest_place = oldest_place;

@@ -22,8 +22,9 @@ struct work {
     char name[FOLDER_NAME_MAX];
     unsigned char *bytes; // owned
     size_t length;
-    int64_t place; // of the journal
-    size_t kept;   // generations
+    int64_t place;    // of the journal
+    size_t kept;      // generations
+    const char *copy; // where the generation is copied to, or NULL; outlives the thread
 };
 
 // Folders of a generation being made; the owner writes them before the thread starts.

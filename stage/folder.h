@@ -49,4 +49,11 @@ bool manifest_shares(const struct manifest *a, const struct manifest *b);
 CHECKED enum status folder_prune(const char *directory, size_t kept, int64_t *ret_oldest_place,
                                  struct error *err);
 
+// Copies a generation of the directory `from` to `to`, under the same number.
+CHECKED enum status folder_copy(const char *from, uint64_t generation, const char *to,
+                                struct error *err);
+// Brings the newest generation of `copy` into the directory. STATUS_NOT_FOUND when it has none.
+CHECKED enum status folder_restore(const char *directory, const char *copy,
+                                   uint64_t *ret_generation, struct error *err);
+
 #endif

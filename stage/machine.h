@@ -117,6 +117,7 @@ struct runner {
     bool dirty;          // positioned: folded since the last commit
     bool touched;        // the stage's state is no longer freshly made
     bool bounds_known;
+    bool doubt; // the servers were away: what was read there before is to be looked at again
     struct buffer journal; // records since the last commit, one after another
     size_t *journal_ends;  // [journal_capacity]: where each ends in `journal`
     size_t journal_count, journal_capacity;
@@ -194,6 +195,8 @@ CHECKED enum status recover(struct runner *runner, struct error *err);
 // Reads the newest journalled range of each slot again, where it is still retained and has not been
 // read since; STATUS_CHANGED when it is not what was folded.
 CHECKED enum status verify_ranges(struct runner *runner, struct error *err);
+// After the servers were away: both, for every slot. The log may have been cut or made anew.
+CHECKED enum status verify_again(struct runner *runner, struct error *err);
 CHECKED enum status verify_identities(struct runner *runner, struct error *err);
 
 // saving.c

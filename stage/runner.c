@@ -226,11 +226,20 @@ static enum status step_poll(struct runner *runner, int64_t timeout_ms, bool *re
         log_reader_poll(runner->reader, (size_t)runner->setup.settings.batch_records,
                         wait_ms(runner, timeout_ms), &batch, err);
     *ret_quiet = status == STATUS_TIMEOUT;
-    if (status == STATUS_UNAVAILABLE)
+    if (status == STATUS_UNAVAILABLE) {
         heard_all(runner); // silence of the servers is not silence of the inputs
+        runner->doubt = true;
+    }
     if (status == STATUS_OK)
         status = slots_push(runner, &batch, err);
-    return status == STATUS_TIMEOUT ? STATUS_OK : status;
+    if (status == STATUS_TIMEOUT)
+        status = STATUS_OK;
+    // What was read waits in its queue until what was read before it is known to be there still.
+    if (status == STATUS_OK && runner->doubt && !runner->positioned)
+        status = verify_again(runner, err);
+    if (status == STATUS_OK)
+        runner->doubt = false;
+    return status;
 }
 
 static bool commit_due(const struct runner *runner) {

@@ -46,6 +46,7 @@ enum runner_start { RUNNER_START_OLDEST, RUNNER_START_NEWEST };
 struct runner_setup {
     const char *task;      // unique in the deployment: "NAME.ingest-3", "NAME.trainer"
     const char *directory; // of this task: checkpoints, lock
+    const char *copy;      // a folder elsewhere that gets a copy of each checkpoint, or NULL
     const struct stage_operations *operations;
     void *state;     // freshly made
     struct log *log; // of inputs, outputs and journal

@@ -34,6 +34,8 @@ static enum status cut(struct runner *runner, struct error *err) {
         status = state_save(runner, runner->saving, err);
     if (status == STATUS_OK)
         status = operations->save(runner->setup.state, runner->saving, err);
+    if (status == STATUS_OK)
+        checkpoint_writer_copy(runner->saving, runner->setup.copy);
     runner->saving_cut_done = operations->save_more == NULL;
     runner->saving_place = log_writer_journal_place(runner->writer);
     if (status == STATUS_OK && runner->saving_cut_done)

@@ -90,6 +90,66 @@ static void a_directory_whose_checkpoints_are_all_lost_is_refused(void **state) 
     world_deinit(&world);
 }
 
+// Dies now and then, and its directory with it.
+static void directory_lost_run(uint64_t data_seed, const char *copy, struct outcome *ret_outcome) {
+    struct world world;
+    struct error err;
+    world_init(&world, data_seed, 60, true);
+    world_shuffle(&world);
+    char path[400];
+    snprintf(path, sizeof(path), "%s/plain", world.directory);
+    assert_int_equal(disk_replace_all(path, "a file", 6, &err), STATUS_OK);
+    snprintf(path, sizeof(path), "%s/%s", world.directory, copy ? copy : "");
+    world.setup.copy = copy ? path : NULL;
+    world.loses_directory = copy != NULL;
+    world.life_steps = copy ? 60 : 0;
+    world_run(&world, false, ret_outcome);
+    world_deinit(&world);
+}
+
+static void a_lost_directory_is_restored_from_its_copy_and_the_journal(void **state) {
+    (void)state;
+    uint64_t deaths = 0;
+    for (uint64_t data = seed; data < seed + 20; data++) {
+        struct outcome reference, outcome;
+        directory_lost_run(data, NULL, &reference);
+        directory_lost_run(data, "copies/toy", &outcome);
+        outcome_assert_equal(&outcome, &reference);
+        deaths += outcome.crashes;
+    }
+    assert_true(deaths > 20);
+}
+
+static void while_copying_fails_the_journal_is_kept_whole(void **state) {
+    (void)state;
+    for (uint64_t data = seed; data < seed + 5; data++) {
+        struct outcome reference, outcome;
+        directory_lost_run(data, NULL, &reference);
+        directory_lost_run(data, "plain/toy", &outcome); // no folder can be made there
+        outcome_assert_equal(&outcome, &reference);
+    }
+}
+
+static void a_topic_made_anew_while_the_servers_were_away_is_noticed(void **state) {
+    (void)state;
+    struct world world;
+    struct toy toy = {0};
+    struct error err = {0};
+    world_init(&world, seed, 20, false);
+    struct runner *runner = world_open(&world, &toy);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(runner_step(runner, 0, &err), STATUS_OK);
+    log_memory_unavailable(world.log, true);
+    assert_int_equal(runner_step(runner, 0, &err), STATUS_UNAVAILABLE);
+    assert_int_equal(log_memory_topic_delete(world.log, "right", &err), STATUS_OK);
+    assert_int_equal(log_topic_ensure(world.log, "right", 1, &err), STATUS_OK);
+    log_memory_unavailable(world.log, false);
+    assert_int_equal(runner_step(runner, 0, &err), STATUS_CHANGED);
+    assert_non_null(strstr(err.message, "right"));
+    runner_close(runner);
+    world_deinit(&world);
+}
+
 static void a_topic_made_anew_is_refused_with_and_without_a_tail(void **state) {
     (void)state;
     for (int checkpoint = 0; checkpoint < 2; checkpoint++) {
@@ -286,6 +346,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_corrupt_checkpoint_is_passed_over_for_the_one_before),
         cmocka_unit_test(a_directory_whose_checkpoints_are_all_lost_is_refused),
+        cmocka_unit_test(a_lost_directory_is_restored_from_its_copy_and_the_journal),
+        cmocka_unit_test(while_copying_fails_the_journal_is_kept_whole),
+        cmocka_unit_test(a_topic_made_anew_while_the_servers_were_away_is_noticed),
         cmocka_unit_test(a_topic_made_anew_is_refused_with_and_without_a_tail),
         cmocka_unit_test(a_log_that_holds_other_records_at_the_same_offsets_is_refused),
         cmocka_unit_test(a_gap_in_a_producers_sequence_stops_the_task),

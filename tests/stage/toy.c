@@ -446,6 +446,8 @@ void world_run(struct world *world, bool ticks_matter, struct outcome *ret_outco
             log_close(world->log);
             world_log_open(world);
         }
+        if (world->loses_directory)
+            OK(disk_remove_tree(world->task, &err));
         outcome.crashes++;
         if (outcome.crashes > 50)
             fail_msg("seed %" PRIu64 ": it never recovers", world->seed);

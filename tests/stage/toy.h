@@ -49,7 +49,8 @@ struct world {
     const char *brokers; // Kafka
     char names[3][64];   // topics left, right, out
     char task_name[64];
-    uint64_t life_steps; // 0, or: a process dies unprepared after at most this many steps
+    uint64_t life_steps;  // 0, or: a process dies unprepared after at most this many steps
+    bool loses_directory; // with each death everything that the task keeps on its own disk goes
     struct clock_fake clock;
     char directory[256]; // of the world
     char task[300];      // of the task, below it
