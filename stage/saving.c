@@ -109,12 +109,15 @@ static bool due(const struct runner *runner) {
            (operations->wants_checkpoint && operations->wants_checkpoint(runner->setup.state));
 }
 
-// What a turn of the loop spends on a checkpoint is what its records wait for: the pause.
+// What a turn of the loop spends on a checkpoint is what its records wait for: the pause. The commit
+// before the cut would have come in any case.
 enum status saving_turn(struct runner *runner, struct error *err) {
     if (!runner->saving && !due(runner))
         return STATUS_OK;
     int64_t begin_us = now_us(runner);
     enum status status = runner->saving ? advance(runner, false, err) : begin(runner, err);
+    if (runner->checkpoint_us > begin_us)
+        begin_us = runner->checkpoint_us; // of the cut
     int64_t pause_us = now_us(runner) - begin_us;
     if (pause_us > runner->status.checkpoint_pause_us)
         runner->status.checkpoint_pause_us = pause_us;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/disk.h"
+#include "base/hash.h"
 #include "base/logger.h"
 #include "base/rng.h"
 #include "stage/checkpoint.h"
@@ -181,6 +182,108 @@ static void whatever_the_disk_does_an_older_or_the_new_generation_stands(void **
     }
 }
 
+// One more generation of blocks: whole, or its base kept and `takes` taken over; 0 = none.
+static void chain_save(const char *name, const char *keeps, const char *takes, const char *bytes) {
+    struct error err;
+    struct checkpoint_writer *writer;
+    struct buffer given;
+    int64_t oldest;
+    buffer_init(&given);
+    OK(checkpoint_writer_open(directory, &writer, &err));
+    if (keeps)
+        OK(checkpoint_keep(writer, keeps, &err));
+    OK(checkpoint_blocks(writer, name, &err));
+    if (takes)
+        OK(checkpoint_take(writer, takes, &err));
+    buffer_append(&given, bytes, strlen(bytes));
+    OK(checkpoint_give(writer, &given, &err));
+    assert_int_equal(given.length, 0);
+    OK(checkpoint_writer_commit(writer, 7, 1, &oldest, &err));
+    checkpoint_writer_close(writer);
+}
+
+static void blocks_expect(const char *name, const char *want) {
+    struct error err;
+    struct checkpoint_reader *reader;
+    struct disk_file *file;
+    uint64_t length;
+    size_t got;
+    char bytes[100] = "";
+    OK(checkpoint_reader_newest(directory, "test", &reader, &err));
+    OK(checkpoint_open_blocks(reader, name, &file, &length, &err));
+    OK(disk_read_at(file, 0, bytes, sizeof(bytes) - 1, &got, &err));
+    assert_int_equal(got, length);
+    assert_string_equal(bytes, want);
+    disk_close(file);
+    checkpoint_reader_close(reader);
+}
+
+static void generations_share_blocks_and_one_of_another_base_stays(void **state) {
+    (void)state;
+    struct error err;
+    struct arena arena;
+    struct checkpoint_writer *writer;
+    uint64_t *generations;
+    size_t count;
+    chain_save("a", NULL, NULL, "base");
+    OK(checkpoint_writer_open(directory, &writer, &err));
+    assert_false(checkpoint_writer_fallback(writer));
+    checkpoint_writer_close(writer);
+    chain_save("b", NULL, NULL, "other base");
+    chain_save("c", "b", NULL, "first");
+    OK(checkpoint_writer_open(directory, &writer, &err));
+    assert_true(checkpoint_writer_fallback(writer));
+    checkpoint_writer_close(writer);
+    chain_save("d", "b", "c", " second");
+    blocks_expect("b", "other base");
+    blocks_expect("d", "first second");
+    arena_init(&arena, 1024);
+    OK(checkpoint_list(directory, &arena, &generations, &count, &err));
+    assert_int_equal(count, 2); // the newest, and the one before `b`
+    assert_int_equal(generations[0], 1);
+    assert_int_equal(generations[1], 4);
+    arena_deinit(&arena);
+    // What is not there cannot be kept: it shows when the generation is to become durable.
+    int64_t oldest;
+    OK(checkpoint_writer_open(directory, &writer, &err));
+    OK(checkpoint_keep(writer, "a", &err));
+    assert_int_equal(checkpoint_writer_commit(writer, 8, 1, &oldest, &err), STATUS_NOT_FOUND);
+    checkpoint_writer_close(writer);
+    blocks_expect("d", "first second");
+}
+
+// Makes the manifest of generation 1 one of another version.
+static void version_set(char digit) {
+    char path[300], last[32];
+    struct error err;
+    struct buffer text;
+    buffer_init(&text);
+    snprintf(path, sizeof(path), "%s/checkpoints/%020d/manifest", directory, 1);
+    OK(disk_read_all(path, &text, &err));
+    size_t tail = strlen("end 0123456789abcdef\n"), body = text.length - tail;
+    text.data[strlen("freshet-checkpoint ")] = (unsigned char)digit;
+    snprintf(last, sizeof(last), "end %016llx\n",
+             (unsigned long long)hash_bytes(text.data, body, 0));
+    memcpy(text.data + body, last, tail);
+    OK(disk_replace_all(path, text.data, text.length, &err));
+    buffer_deinit(&text);
+}
+
+static void the_former_format_is_read_and_a_newer_one_refused_by_name(void **state) {
+    (void)state;
+    struct error err;
+    struct checkpoint_reader *reader;
+    int64_t oldest;
+    OK(save(500, 1, 1, 1, &oldest, &err));
+    version_set('1');
+    OK(checkpoint_reader_newest(directory, "test", &reader, &err));
+    checkpoint_reader_close(reader);
+    version_set('9');
+    assert_int_equal(checkpoint_reader_newest(directory, "test", &reader, &err),
+                     STATUS_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "newer version"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_saved_is_read_back_at_any_size, setup, teardown),
@@ -189,6 +292,10 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(
             whatever_the_disk_does_an_older_or_the_new_generation_stands, setup, teardown),
+        cmocka_unit_test_setup_teardown(generations_share_blocks_and_one_of_another_base_stays,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(the_former_format_is_read_and_a_newer_one_refused_by_name,
+                                        setup, teardown),
     };
     FILE *quiet = fopen("/dev/null", "w");
     assert_non_null(quiet);

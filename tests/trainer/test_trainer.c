@@ -239,6 +239,48 @@ static void star_with_adam(struct bed *bed) {
     bed->settings.runner.tick_interval_ms = 1000000;
 }
 
+// The newest generation's folder, and in it the file of the rows that it wrote itself.
+static void newest_rows(const struct bed *bed, char *path, size_t size) {
+    struct error err;
+    struct arena arena;
+    char **names, folder[600];
+    size_t count;
+    arena_init(&arena, 1024);
+    snprintf(folder, sizeof folder, "%s/checkpoints", bed->directory);
+    assert_int_equal(disk_list(folder, &arena, &names, &count, &err), STATUS_OK);
+    assert_true(count > 1);
+    snprintf(path, size, "%s/%s/rows.%llu", folder, names[count - 1],
+             strtoull(names[count - 1], NULL, 10));
+    arena_deinit(&arena);
+}
+
+static void rows_damaged_on_disk_are_passed_over_for_the_generation_before(void **state) {
+    (void)state;
+    struct bed bed;
+    struct bed_result whole, result;
+    struct error err;
+    struct disk_file *file;
+    char path[900];
+    unsigned char byte;
+    size_t got;
+    filled_again(&bed);
+    bed.settings.runner.checkpoint_interval_ms = 1;
+    bed_run(&bed, 20, 2, NULL, NULL, &whole);
+    newest_rows(&bed, path, sizeof path);
+    assert_int_equal(disk_open(path, DISK_UPDATE, &file, &err), STATUS_OK);
+    assert_int_equal(disk_read_at(file, 70, &byte, 1, &got, &err), STATUS_OK);
+    byte ^= 1;
+    assert_int_equal(disk_write_at(file, 70, &byte, 1, &err), STATUS_OK);
+    disk_close(file);
+    bed_run(&bed, 20, 2, NULL, NULL, &result);
+    assert_true(whole.fingerprint == result.fingerprint);
+    assert_true(whole.outputs == result.outputs);
+    *strrchr(path, '/') = '\0';
+    strcat(path, ".corrupt");
+    assert_true(disk_exists(path));
+    bed_deinit(&bed);
+}
+
 static void a_crash_changes_nothing_under_star_and_adam_on_other_threads(void **state) {
     (void)state;
     struct bed bed;
@@ -365,6 +407,7 @@ int main(void) {
         cmocka_unit_test(how_many_are_predicted_at_once_changes_no_prediction),
         cmocka_unit_test(a_crash_at_any_commit_changes_nothing),
         cmocka_unit_test(a_crash_at_any_write_to_disk_changes_nothing),
+        cmocka_unit_test(rows_damaged_on_disk_are_passed_over_for_the_generation_before),
         cmocka_unit_test(a_crash_changes_nothing_under_star_and_adam_on_other_threads),
         cmocka_unit_test(bad_records_are_dropped_with_a_reason),
         cmocka_unit_test(beyond_the_bound_the_oldest_prediction_is_given_up),
