@@ -83,7 +83,7 @@ def main():
     code = first.wait(60)
     place.begun = first_log
     expect(code == 1, f"the first stops once it wakes, with exit code 1, not {code}", place.said())
-    expect("taken over by a newer instance" in place.said() or "fenced" in place.said(), "and says why",
+    expect("has a newer writer" in place.said().splitlines()[-1], "and says why in its last line",
            place.said())
     place.close()
     finish()
