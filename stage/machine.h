@@ -205,7 +205,10 @@ CHECKED enum status saving_turn(struct runner *runner, struct error *err);
 // A durable checkpoint of the state as it is now, commits included.
 CHECKED enum status saving_whole(struct runner *runner, struct error *err);
 bool saving_hurries(const struct runner *runner); // there are bytes to hand over: do not wait long
-void saving_drop(struct runner *runner);          // whatever is under way is not to be
+// Brings the newest copy from elsewhere into the directory; false when there is none, or not to be
+// had, which is said in the log.
+bool saving_restore(struct runner *runner, struct error *err);
+void saving_drop(struct runner *runner); // whatever is under way is not to be
 
 // runner.c
 // Encodes a journal record for the next commit, with the outputs of the step and the clock.

@@ -7,7 +7,6 @@
 #include "stage/machine.h"
 
 #include "base/logger.h"
-#include "stage/folder.h"
 
 #include <string.h>
 
@@ -319,23 +318,6 @@ static enum status checkpoint_load(struct runner *runner, struct checkpoint_read
     return STATUS_OK;
 }
 
-// From the copy elsewhere, when the directory has none. Its past is then whole again: what followed
-// that checkpoint is in the journal.
-static bool copy_brought(struct runner *runner, struct error *err) {
-    uint64_t generation = 0;
-    if (!runner->setup.copy)
-        return false;
-    enum status status =
-        folder_restore(runner->setup.directory, runner->setup.copy, &generation, err);
-    if (status == STATUS_OK)
-        logger_line(LOGGER_WARN, stage_name(runner), "checkpoint-restored",
-                    "task=\"%s\" generation=%llu from=\"%s\" reason=\"the directory had none\"",
-                    runner->setup.task, (unsigned long long)generation, runner->setup.copy);
-    else if (status != STATUS_NOT_FOUND)
-        logger_error(stage_name(runner), "copy-not-restored", err);
-    return status == STATUS_OK;
-}
-
 // The newest valid checkpoint, or the state as new. *ret_place: where the journal's tail begins. A
 // generation may also show its damage only while it is loaded.
 static enum status past_load(struct runner *runner, bool fresh, int64_t *ret_place, bool *ret_past,
@@ -348,7 +330,7 @@ static enum status past_load(struct runner *runner, bool fresh, int64_t *ret_pla
         struct error reason;
         status =
             checkpoint_reader_newest(runner->setup.directory, stage_name(runner), &reader, err);
-        if (status == STATUS_NOT_FOUND && !brought && copy_brought(runner, err)) {
+        if (status == STATUS_NOT_FOUND && !brought && saving_restore(runner, err)) {
             brought = true;
             status = STATUS_CORRUPT; // look again
             continue;

@@ -11,6 +11,7 @@
 #include "stage/machine.h"
 
 #include "base/logger.h"
+#include "stage/folder.h"
 
 #define BACKLOG_BYTES_MAX ((size_t)32 << 20) // waits for the disk beyond
 
@@ -109,8 +110,8 @@ static bool due(const struct runner *runner) {
            (operations->wants_checkpoint && operations->wants_checkpoint(runner->setup.state));
 }
 
-// What a turn of the loop spends on a checkpoint is what its records wait for: the pause. The commit
-// before the cut would have come in any case.
+// What a turn of the loop spends on a checkpoint is what its records wait for: the pause. The
+// commit before the cut would have come in any case.
 enum status saving_turn(struct runner *runner, struct error *err) {
     if (!runner->saving && !due(runner))
         return STATUS_OK;
@@ -135,4 +136,21 @@ enum status saving_whole(struct runner *runner, struct error *err) {
     if (status == STATUS_OK && runner->saving)
         status = advance(runner, true, err);
     return status;
+}
+
+// From the copy elsewhere, when the directory has none. Its past is then whole again: what followed
+// that checkpoint is in the journal.
+bool saving_restore(struct runner *runner, struct error *err) {
+    uint64_t generation = 0;
+    if (!runner->setup.copy)
+        return false;
+    enum status status =
+        folder_restore(runner->setup.directory, runner->setup.copy, &generation, err);
+    if (status == STATUS_OK)
+        logger_line(LOGGER_WARN, runner->setup.operations->name, "checkpoint-restored",
+                    "task=\"%s\" generation=%llu from=\"%s\" reason=\"the directory had none\"",
+                    runner->setup.task, (unsigned long long)generation, runner->setup.copy);
+    else if (status != STATUS_NOT_FOUND)
+        logger_error(runner->setup.operations->name, "copy-not-restored", err);
+    return status == STATUS_OK;
 }
