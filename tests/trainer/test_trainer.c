@@ -244,14 +244,15 @@ static void star_with_adam(struct bed *bed) {
 static void newest_rows(const struct bed *bed, char *path, size_t size) {
     struct error err;
     struct arena arena;
-    char **names, folder[600];
+    uint64_t *generations;
     size_t count;
     arena_init(&arena, 1024);
-    snprintf(folder, sizeof folder, "%s/checkpoints", bed->directory);
-    assert_int_equal(disk_list(folder, &arena, &names, &count, &err), STATUS_OK);
+    assert_int_equal(checkpoint_list(bed->directory, &arena, &generations, &count, &err),
+                     STATUS_OK);
     assert_true(count > 1);
-    snprintf(path, size, "%s/%s/rows.%llu", folder, names[count - 1],
-             strtoull(names[count - 1], NULL, 10));
+    snprintf(path, size, "%s/checkpoints/%020llu/rows.%llu", bed->directory,
+             (unsigned long long)generations[count - 1],
+             (unsigned long long)generations[count - 1]);
     arena_deinit(&arena);
 }
 
