@@ -19,12 +19,9 @@ void buffer_reset(struct buffer *buffer) {
     buffer->failed = false;
 }
 
-void *buffer_reserve(struct buffer *buffer, size_t length) {
+void *buffer_grow(struct buffer *buffer, size_t length) {
     if (buffer->failed) {
         return NULL;
-    }
-    if (length <= buffer->capacity - buffer->length && buffer->data) {
-        return buffer->data + buffer->length;
     }
     if (length > SIZE_MAX / 4 || buffer->length > SIZE_MAX / 4) {
         buffer->failed = true;
@@ -41,14 +38,6 @@ void *buffer_reserve(struct buffer *buffer, size_t length) {
     buffer->data = data;
     buffer->capacity = capacity;
     return data + buffer->length;
-}
-
-void buffer_append(struct buffer *buffer, const void *bytes, size_t length) {
-    void *place = buffer_reserve(buffer, length);
-    if (place && length > 0) {
-        memcpy(place, bytes, length);
-        buffer->length += length;
-    }
 }
 
 void buffer_append_byte(struct buffer *buffer, unsigned char byte) {

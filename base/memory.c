@@ -8,8 +8,22 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 enum { BLOCK_ALIGNMENT = 64, HUGE_PAGE = 2 << 20, ARENA_ALIGNMENT = 16, ARENA_BLOCK_LEAST = 256 };
+
+// glibc takes no greater KEEP_BLOCK; any of these ends its own moving of the others.
+enum { KEEP_BLOCK = 32 << 20, KEEP_FREE = 1 << 30, KEEP_GROWTH = 16 << 20 };
+
+void memory_keep(void) {
+#ifdef __GLIBC__
+    (void)mallopt(M_MMAP_THRESHOLD, KEEP_BLOCK);
+    (void)mallopt(M_TRIM_THRESHOLD, KEEP_FREE);
+    (void)mallopt(M_TOP_PAD, KEEP_GROWTH);
+#endif
+}
 
 // 0 = no fault planted, 1 = every allocation fails, n = the n-th from now is the first to fail.
 static _Atomic uint64_t fail_countdown;

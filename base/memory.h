@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/status.h"
 
@@ -17,6 +18,10 @@ void *memory_new(size_t count, size_t size);
 void *memory_resize(void *block, size_t old_count, size_t count, size_t size);
 void memory_free(void *block);              // NULL is fine
 char *memory_copy_string(const char *text); // freed by memory_free; NULL on failure
+
+// For a program's main: the C allocator keeps what is freed for the next use, instead of giving it
+// to the system and taking it back page by page, as it does with a Kafka client's buffers.
+void memory_keep(void);
 
 // Tests: the n-th allocation from now (1 = the next) and all that follow fail, until called with 0.
 void memory_fail_after(uint64_t n);
@@ -43,11 +48,25 @@ struct buffer {
 };
 void buffer_init(struct buffer *buffer);
 void buffer_deinit(struct buffer *buffer);
-void buffer_reset(struct buffer *buffer); // length 0, failed false, capacity kept
-void buffer_append(struct buffer *buffer, const void *bytes, size_t length);
+void buffer_reset(struct buffer *buffer);                // length 0, failed false, capacity kept
+void *buffer_grow(struct buffer *buffer, size_t length); // what buffer_reserve does when full
+
+// Room for `length` more bytes at data+length, which the caller fills and then adds to length; NULL
+// when memory is out. This and buffer_append are inline, as codecs call them for a few bytes each.
+static inline void *buffer_reserve(struct buffer *buffer, size_t length) {
+    if (!buffer->failed && buffer->data && length <= buffer->capacity - buffer->length) {
+        return buffer->data + buffer->length;
+    }
+    return buffer_grow(buffer, length);
+}
+static inline void buffer_append(struct buffer *buffer, const void *bytes, size_t length) {
+    void *place = buffer_reserve(buffer, length);
+    if (place && length > 0) {
+        memcpy(place, bytes, length);
+        buffer->length += length;
+    }
+}
 void buffer_append_byte(struct buffer *buffer, unsigned char byte);
 void buffer_append_text(struct buffer *buffer, const char *format, ...) PRINTF_LIKE(2, 3);
-// Room for `length` more bytes at data+length, which the caller fills and then adds to length.
-void *buffer_reserve(struct buffer *buffer, size_t length);
 
 #endif

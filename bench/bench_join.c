@@ -265,6 +265,7 @@ int main(int count, char **arguments) {
     struct error err;
     const char *mode = count > 1 ? arguments[1] : "fold";
     bool kafka = strcmp(mode, "kafka") == 0 && count > 2;
+    memory_keep();
     logger_setup(stderr, LOGGER_WARN, LOGGER_TEXT);
     if (mkdtemp(bench.directory) == NULL)
         bench_must(error_set(&err, STATUS_IO, "could not make a folder in /tmp"), &err);
@@ -279,7 +280,7 @@ int main(int count, char **arguments) {
         run_runner(&bench, "memory");
     } else if (kafka) {
         bench.partitions = (int32_t)argument(count, arguments, 4, 2, PARTITIONS_MAX);
-        bench.rounds = (int)argument(count, arguments, 5, 3, ROUNDS_MAX);
+        bench.rounds = (int)argument(count, arguments, 5, 5, ROUNDS_MAX);
         kafka_open(&bench, arguments[2]);
         run_runner(&bench, "kafka");
     } else {

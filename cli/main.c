@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/logger.h"
+#include "base/memory.h"
 
 static const struct command *const commands[] = {
     &command_run,      &command_ingest, &command_train,   &command_publish, &command_score,
@@ -152,6 +153,7 @@ bool command_settings(const char *path, struct arena *arena, struct settings *re
 }
 
 int main(int argc, char **argv) {
+    memory_keep();
     if (argc < 2) {
         print_usage(stderr);
         return EXIT_USAGE;

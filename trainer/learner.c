@@ -182,7 +182,9 @@ static bool make_lanes(struct learner *learner) {
     learner->lane = memory_new(lanes, sizeof *learner->lane);
     learner->segments = memory_new(lanes * segments, sizeof *learner->segments);
     learner->lane_reports = memory_new(lanes, sizeof *learner->lane_reports);
-    if (!learner->lane || !learner->segments || !learner->lane_reports)
+    learner->logits =
+        memory_new(learner->tasks * (size_t)learner->settings.batch_rows, sizeof *learner->logits);
+    if (!learner->lane || !learner->segments || !learner->lane_reports || !learner->logits)
         return false;
     for (size_t i = 0; i < lanes; i++)
         learner->lane[i].segments = learner->segments + i * segments;
@@ -289,6 +291,7 @@ void learner_free(struct learner *learner) {
         return;
     lanes_free(learner->lanes);
     workers_free(learner);
+    memory_free(learner->logits);
     if (learner->model) {
         const struct model_spec *spec = &learner->model->spec;
         activations_deinit(&learner->act, learner->model);
@@ -343,6 +346,14 @@ void learner_settle_item(struct learner *learner, size_t item) {
 static void settle_work(void *self, size_t item, size_t worker) {
     (void)worker;
     learner_settle_item(self, item);
+}
+
+bool learner_step_predicts(const struct learner *learner) {
+    return learner->model->domain_count <= 1 || !(learner->model->spec.settings.unknown_share > 0);
+}
+
+const float *learner_step_logits(const struct learner *learner) {
+    return learner->logits;
 }
 
 struct prediction {

@@ -108,6 +108,14 @@ struct learner_report {
 CHECKED enum status learner_step(struct learner *learner, const struct minibatch *batch,
                                  struct learner_report *ret_report, struct error *err);
 
+// Whether a step's own forward pass gives predictions: not where rows may be drawn to stand in for
+// unknown domains.
+bool learner_step_predicts(const struct learner *learner);
+// logits[task * rows + row] of the last step's batch, by the model as it stood before the step,
+// with rows made for ids never seen: what learner_predict would have given after that, to the bit.
+// Only where learner_step_predicts.
+const float *learner_step_logits(const struct learner *learner);
+
 // Rows are given as model_table_width values each. What changed since the last
 // learner_changes_clear, in a fixed order (tables, then slots in order of first touch). Tensors:
 // those stepped.

@@ -79,6 +79,7 @@ struct learner {
     struct segment *segments;
     size_t lane_count; // in use by this batch
     struct lane_report *lane_reports;
+    float *logits; // [tasks][batch_rows], row r of task k at k * rows of the batch + r
     uint32_t *domains, *positions; // [batch_rows]
     size_t *settling; // [settling_count] of [domains + 1]: to be brought up to date before use
     size_t settling_count;

@@ -165,6 +165,8 @@ static void losses_take(struct learner *learner, const struct lane *lane,
     for (size_t p = lane->first; p < lane->first + lane->rows; p++) {
         const real *logits = learner->act.values[plane] + p * tasks;
         size_t row = learner->act.order[p];
+        for (size_t k = 0; k < tasks; k++)
+            learner->logits[k * batch->rows + row] = (float)logits[k];
         bool usable = row_usable(learner, row, logits);
         if (!usable)
             report->skipped++;

@@ -85,6 +85,29 @@ enum status rows_append(struct minibatch *batch, const struct model_spec *spec,
     return STATUS_OK;
 }
 
+enum status rows_copy(struct minibatch *into, const struct minibatch *from,
+                      const struct model_spec *spec, size_t rows, struct error *err) {
+    REQUIRE(into->rows == 0 && rows <= into->capacity && rows <= from->rows);
+    for (size_t f = 0; f < spec->field_count - spec->categorical_count; f++) {
+        const uint32_t *begin = &from->list_begin[f * (from->capacity + 1)];
+        enum status status = list_reserve(into, f, begin[rows], err);
+        if (status != STATUS_OK)
+            return status;
+        if (begin[rows] > 0)
+            memcpy(into->list_ids[f], from->list_ids[f], begin[rows] * sizeof(uint64_t));
+        memcpy(&into->list_begin[f * (into->capacity + 1)], begin, (rows + 1) * sizeof *begin);
+    }
+    for (size_t f = 0; f < spec->categorical_count; f++)
+        memcpy(into->ids + f * into->capacity, from->ids + f * from->capacity,
+               rows * sizeof *into->ids);
+    for (size_t f = 0; f < spec->numeric_count; f++)
+        memcpy(into->numbers + f * into->capacity, from->numbers + f * from->capacity,
+               rows * sizeof *into->numbers);
+    memcpy(into->domains, from->domains, rows * sizeof *into->domains);
+    into->rows = rows;
+    return STATUS_OK;
+}
+
 void rows_save(const struct minibatch *batch, const struct model_spec *spec, struct buffer *into) {
     size_t capacity = batch->capacity;
     wire_put_long(into, (int64_t)batch->rows);

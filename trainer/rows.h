@@ -13,6 +13,10 @@ CHECKED enum status rows_append(struct minibatch *batch, const struct model_spec
                                 const struct example *example, const float *rates,
                                 size_t rate_count, uint32_t domain, uint64_t *replaced,
                                 struct error *err);
+// The first `rows` rows of one minibatch into another, empty one of the same spec: features and
+// domains; labels and weights of `into` stay as they are. Fails only for want of memory.
+CHECKED enum status rows_copy(struct minibatch *into, const struct minibatch *from,
+                              const struct model_spec *spec, size_t rows, struct error *err);
 void rows_save(const struct minibatch *batch, const struct model_spec *spec, struct buffer *into);
 // Into an empty minibatch. STATUS_CORRUPT when malformed or of more rows than its capacity.
 CHECKED enum status rows_load(struct minibatch *batch, const struct model_spec *spec,

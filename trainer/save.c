@@ -8,13 +8,25 @@
 enum { COUNTS = sizeof(struct trainer_counts) / sizeof(uint64_t) };
 _Static_assert(sizeof(struct trainer_counts) == COUNTS * sizeof(uint64_t), "an array of counters");
 
+// A shared queue's features are saved with the minibatch; the final labels that have come are its
+// own.
 static void queue_save(const struct trainer *trainer, struct buffer *into) {
     const struct predict_queue *queue = &trainer->queue;
-    rows_save(&queue->batch, &trainer->shape, into);
-    for (size_t row = 0; row < queue->batch.rows; row++) {
+    const struct minibatch *batch = &queue->batch;
+    buffer_append_byte(into, queue->shared ? 1 : 0);
+    if (queue->shared)
+        wire_put_long(into, (int64_t)batch->rows);
+    else
+        rows_save(batch, &trainer->shape, into);
+    for (size_t row = 0; row < batch->rows; row++) {
         wire_put_long(into, queue->slots[row]);
         wire_put_fixed64(into, queue->impressions[row]);
         wire_put_long(into, queue->final_masks[row]);
+        for (size_t task = 0; queue->shared && task < trainer->shape.task_count; task++) {
+            bool final = queue->final_masks[row] >> task & 1;
+            wire_put_float(into, final ? batch->labels[task * batch->capacity + row] : 0);
+            wire_put_float(into, final ? batch->weights[task * batch->capacity + row] : 0);
+        }
     }
 }
 
@@ -68,8 +80,17 @@ enum status save_more(struct trainer *trainer, struct checkpoint_writer *writer,
 
 static enum status queue_load(struct trainer *trainer, struct wire *in, struct error *err) {
     struct predict_queue *queue = &trainer->queue;
-    enum status status = rows_load(&queue->batch, &trainer->shape, in, err);
-    for (size_t row = 0; status == STATUS_OK && row < queue->batch.rows; row++) {
+    struct minibatch *batch = &queue->batch;
+    enum status status = STATUS_OK;
+    queue->shared = wire_get_bool(in);
+    if (queue->shared) {
+        int64_t rows = wire_get_long(in);
+        in->bad |= rows < 1 || (size_t)rows > batch->capacity;
+        batch->rows = in->bad ? 0 : (size_t)rows;
+    } else {
+        status = rows_load(batch, &trainer->shape, in, err);
+    }
+    for (size_t row = 0; status == STATUS_OK && row < batch->rows; row++) {
         queue->slots[row] = (uint32_t)wire_get_long(in);
         queue->impressions[row] = wire_get_fixed64(in);
         queue->final_masks[row] = (uint32_t)wire_get_long(in);
@@ -78,6 +99,10 @@ static enum status queue_load(struct trainer *trainer, struct wire *in, struct e
         if (in->bad || entry == NULL || entry->queued != row)
             return error_set(err, STATUS_CORRUPT,
                              "could not read the queue of predictions: row %zu has no entry", row);
+        for (size_t task = 0; queue->shared && task < trainer->shape.task_count; task++) {
+            batch->labels[task * batch->capacity + row] = wire_get_float(in);
+            batch->weights[task * batch->capacity + row] = wire_get_float(in);
+        }
     }
     return status;
 }
@@ -127,7 +152,8 @@ static enum status state_load(struct trainer *trainer, struct wire *in, struct e
         status = rows_load(&trainer->batch, &trainer->shape, in, err);
     if (status == STATUS_OK)
         status = measure_load(trainer->measure, in, err);
-    if (status == STATUS_OK && (in->bad || in->at != in->end))
+    bool odd = trainer->queue.shared && trainer->queue.batch.rows != trainer->batch.rows;
+    if (status == STATUS_OK && (in->bad || in->at != in->end || odd))
         status = error_set(err, STATUS_CORRUPT, "could not read the trainer's state: malformed");
     return status;
 }

@@ -134,11 +134,13 @@ size_t trainer_popularity_column(const struct trainer_settings *settings, const 
 
 enum status trainer_settings_check(const struct trainer_settings *settings, const struct spec *spec,
                                    size_t *ret_target, struct error *err) {
-    if (settings->pending_max <= settings->predict_rows)
+    if (settings->pending_max <= settings->predict_rows ||
+        settings->pending_max <= settings->learner.batch_rows)
         return error_set(err, STATUS_INVALID,
-                         "key `trainer.pending_max`: must be more than `trainer.predict_rows`, "
-                         "which is %lld",
-                         (long long)settings->predict_rows);
+                         "key `trainer.pending_max`: must be more than `trainer.predict_rows` and "
+                         "`trainer.learner.batch_rows`, which are %lld and %lld",
+                         (long long)settings->predict_rows,
+                         (long long)settings->learner.batch_rows);
     if (settings->popularity.feature[0] &&
         trainer_popularity_column(settings, spec) == TRAINER_NO_COLUMN)
         return error_set(err, STATUS_INVALID,

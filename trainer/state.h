@@ -61,6 +61,9 @@ struct predict_queue {
     uint64_t *impressions; // [capacity]
     uint32_t *final_masks; // [capacity]
     float *logits;         // [tasks][rows]: scratch
+    // The rows are those of the trainer's minibatch, index by index, and their features stand only
+    // there. The step's own forward pass will predict them.
+    bool shared;
 };
 
 struct trainer {

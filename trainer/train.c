@@ -61,9 +61,10 @@ static enum status measure(struct trainer *trainer, const struct pending_entry *
     return STATUS_OK;
 }
 
-// Keeps a queued row's logits, measures the final labels that wait for them, and lets go of an
-// entry that waits for no other.
-static enum status predicted_take(struct trainer *trainer, size_t row, struct error *err) {
+// Keeps a queued row's logits ([tasks][rows]), measures the final labels that wait for them, and
+// lets go of an entry that waits for no other.
+static enum status predicted_take(struct trainer *trainer, const float *predicted, size_t row,
+                                  struct error *err) {
     struct predict_queue *queue = &trainer->queue;
     struct pending_entry *entry =
         pending_find(trainer->pending, queue->slots[row], queue->impressions[row]);
@@ -71,7 +72,7 @@ static enum status predicted_take(struct trainer *trainer, size_t row, struct er
     float *logits = pending_logits(trainer->pending, entry);
     size_t rows = queue->batch.rows, capacity = queue->batch.capacity;
     for (size_t task = 0; task < trainer->shape.task_count; task++)
-        logits[task] = queue->logits[task * rows + row];
+        logits[task] = predicted[task * rows + row];
     if (trainer->setup.predicted != NULL)
         trainer->setup.predicted(trainer->setup.predicted_self, entry->slot, entry->impression,
                                  logits);
@@ -90,17 +91,39 @@ static enum status predicted_take(struct trainer *trainer, size_t row, struct er
     return status;
 }
 
+// All queued rows have been predicted: logits [tasks][rows].
+static enum status predicted_take_all(struct trainer *trainer, const float *logits,
+                                      struct error *err) {
+    struct predict_queue *queue = &trainer->queue;
+    enum status status = STATUS_OK;
+    for (size_t row = 0; row < queue->batch.rows && status == STATUS_OK; row++)
+        status = predicted_take(trainer, logits, row, err);
+    trainer->counts.records_used += trainer->counts.scores_waiting;
+    trainer->counts.scores_waiting = 0;
+    minibatch_reset(&queue->batch);
+    queue->shared = false;
+    return status;
+}
+
+// From now on the queue has its rows' features itself, and they are predicted on their own.
+static enum status unshare(struct trainer *trainer, struct error *err) {
+    struct predict_queue *queue = &trainer->queue;
+    if (!queue->shared)
+        return STATUS_OK;
+    size_t rows = queue->batch.rows;
+    queue->shared = false;
+    queue->batch.rows = 0;
+    return rows_copy(&queue->batch, &trainer->batch, &trainer->shape, rows, err);
+}
+
 enum status train_predict(struct trainer *trainer, struct error *err) {
     struct predict_queue *queue = &trainer->queue;
     if (queue->batch.rows == 0)
         return STATUS_OK;
-    enum status status = learner_predict(trainer->learner, &queue->batch, queue->logits, err);
-    for (size_t row = 0; row < queue->batch.rows && status == STATUS_OK; row++)
-        status = predicted_take(trainer, row, err);
-    trainer->counts.records_used += trainer->counts.scores_waiting;
-    trainer->counts.scores_waiting = 0;
-    minibatch_reset(&queue->batch);
-    return status;
+    enum status status = unshare(trainer, err);
+    if (status == STATUS_OK)
+        status = learner_predict(trainer->learner, &queue->batch, queue->logits, err);
+    return status == STATUS_OK ? predicted_take_all(trainer, queue->logits, err) : status;
 }
 
 enum status train_learn(struct trainer *trainer, struct error *err) {
@@ -108,9 +131,12 @@ enum status train_learn(struct trainer *trainer, struct error *err) {
     uint64_t rows = trainer->batch.rows;
     if (rows == 0)
         return STATUS_OK;
-    enum status status = train_predict(trainer, err);
+    bool shared = trainer->queue.shared;
+    enum status status = shared ? STATUS_OK : train_predict(trainer, err);
     if (status == STATUS_OK)
         status = learner_step(trainer->learner, &trainer->batch, &trainer->last_report, err);
+    if (status == STATUS_OK && shared)
+        status = predicted_take_all(trainer, learner_step_logits(trainer->learner), err);
     if (status != STATUS_OK)
         return status;
     uint64_t skipped = trainer->last_report.skipped_rows;
@@ -146,7 +172,8 @@ static uint32_t bucket_see(struct trainer *trainer, const struct example *exampl
     return measure_see(trainer->measure, id);
 }
 
-// Queues the row, with an entry that waits for all final labels.
+// Queues the row, with an entry that waits for all final labels. A shared row's features will stand
+// in the minibatch alone.
 static enum status score_take(struct trainer *trainer, uint32_t slot, const struct example *example,
                               uint32_t domain, struct error *err) {
     struct predict_queue *queue = &trainer->queue;
@@ -171,7 +198,9 @@ static enum status score_take(struct trainer *trainer, uint32_t slot, const stru
     enum status status = pending_add(trainer->pending, &entry, err);
     if (status == STATUS_OK && rates > 0)
         status = counting_read(trainer->counting, example, trainer->rates, err);
-    if (status == STATUS_OK)
+    if (queue->shared)
+        queue->batch.rows++;
+    else if (status == STATUS_OK)
         status = rows_append(&queue->batch, &trainer->shape, example, trainer->rates, rates, domain,
                              &trainer->counts.values_replaced, err);
     if (status != STATUS_OK)
@@ -239,32 +268,41 @@ static enum status final_take(struct trainer *trainer, uint32_t slot, const stru
     return status;
 }
 
-static enum status learn_take(struct trainer *trainer, const struct log_record *record,
-                              const struct example *example, uint32_t mask, uint32_t domain,
-                              const float *rates, struct error *err) {
-    struct trainer_counts *counts = &trainer->counts;
+// The labels of a LEARN record that can be learnt from.
+struct learnable {
+    uint32_t tasks; // mask
     float labels[SPEC_TASKS_MAX], weights[SPEC_TASKS_MAX];
-    uint32_t usable = 0;
+};
+
+static struct learnable learnable_of(const struct trainer *trainer, const struct example *example,
+                                     uint32_t mask) {
+    struct learnable learnable;
+    learnable.tasks = 0;
     for (size_t task = 0; task < trainer->shape.task_count; task++)
-        if (mask >> task & 1 && label_of(example, task, &labels[task], &weights[task]))
-            usable |= UINT32_C(1) << task;
-    if (usable == 0) {
-        counts->records_dropped[mask == 0 ? RECORD_NOTHING_SETTLED : RECORD_INVALID_LABEL]++;
-        return STATUS_OK;
-    }
+        if (mask >> task & 1 &&
+            label_of(example, task, &learnable.labels[task], &learnable.weights[task]))
+            learnable.tasks |= UINT32_C(1) << task;
+    return learnable;
+}
+
+static enum status learn_take(struct trainer *trainer, const struct log_record *record,
+                              const struct example *example, uint32_t domain, const float *rates,
+                              const struct learnable *learnable, struct error *err) {
     struct minibatch *batch = &trainer->batch;
     size_t row = batch->rows;
-    uint64_t replaced = 0;
+    uint64_t replaced = 0, *counted = &replaced;
+    if (trainer->queue.shared)
+        counted = &trainer->counts.values_replaced; // no other copy of the row has counted them
     enum status status = rows_append(batch, &trainer->shape, example, rates,
-                                     counting_columns(trainer->counting), domain, &replaced, err);
+                                     counting_columns(trainer->counting), domain, counted, err);
     if (status != STATUS_OK)
         return status;
     if (row == 0)
         trainer->batch_first_ms = record->timestamp_ms;
     for (size_t task = 0; task < trainer->shape.task_count; task++) {
-        if (usable >> task & 1) {
-            batch->labels[task * batch->capacity + row] = labels[task];
-            batch->weights[task * batch->capacity + row] = weights[task];
+        if (learnable->tasks >> task & 1) {
+            batch->labels[task * batch->capacity + row] = learnable->labels[task];
+            batch->weights[task * batch->capacity + row] = learnable->weights[task];
         }
     }
     if (example->accepted_ms > trainer->batch_accepted_ms)
@@ -285,31 +323,64 @@ static const float *rates_of(struct trainer *trainer, uint32_t slot,
     return trainer->rates;
 }
 
+static bool queue_full(const struct trainer *trainer) {
+    return trainer->queue.batch.rows >= (size_t)trainer->setup.settings->predict_rows;
+}
+
+// Decides whether the queue and the minibatch go on sharing their rows, which they do while every
+// record brings one to both: the step's own forward pass then predicts them.
+static enum status share_decide(struct trainer *trainer, bool scores, bool learns,
+                                struct error *err) {
+    struct predict_queue *queue = &trainer->queue;
+    if (scores && learns) {
+        if (queue->batch.rows == 0 && trainer->batch.rows == 0)
+            queue->shared = learner_step_predicts(trainer->learner);
+        return STATUS_OK;
+    }
+    if (!queue->shared || !(scores || learns))
+        return STATUS_OK;
+    enum status status = unshare(trainer, err);
+    return status == STATUS_OK && queue_full(trainer) ? train_predict(trainer, err) : status;
+}
+
+static enum status domain_of(struct trainer *trainer, const struct example *example,
+                             uint32_t *ret_domain, struct error *err) {
+    bool added;
+    enum status status = domains_index(trainer->domains, example->domain, example->domain_length,
+                                       ret_domain, &added, err);
+    return status == STATUS_OK && added ? learner_domain_add(trainer->learner, *ret_domain, err)
+                                        : status;
+}
+
 static enum status example_take(struct trainer *trainer, const struct log_record *record,
                                 const struct example *example, struct error *err) {
     struct trainer_counts *counts = &trainer->counts;
-    if ((example->kind & EXAMPLE_SCORE) != 0 &&
-        pending_find(trainer->pending, record->slot, example->impression) != NULL) {
+    bool scores = (example->kind & EXAMPLE_SCORE) != 0;
+    bool learns = (example->kind & EXAMPLE_LEARN) != 0;
+    if (scores && pending_find(trainer->pending, record->slot, example->impression) != NULL) {
         counts->records_dropped[RECORD_REPEATED]++;
         return STATUS_OK;
     }
     uint32_t domain, mask = example->mask & all_tasks(trainer);
-    bool added;
-    enum status status = domains_index(trainer->domains, example->domain, example->domain_length,
-                                       &domain, &added, err);
-    if (status == STATUS_OK && added)
-        status = learner_domain_add(trainer->learner, domain, err);
-    if (status == STATUS_OK && (example->kind & EXAMPLE_SCORE) != 0)
+    struct learnable learnable = {0};
+    if (learns)
+        learnable = learnable_of(trainer, example, mask);
+    enum status status = domain_of(trainer, example, &domain, err);
+    if (status == STATUS_OK)
+        status = share_decide(trainer, scores, learnable.tasks != 0, err);
+    if (status == STATUS_OK && scores)
         status = score_take(trainer, record->slot, example, domain, err);
     const float *rates = status == STATUS_OK ? rates_of(trainer, record->slot, example) : NULL;
     if (status == STATUS_OK && (example->kind & (EXAMPLE_FINAL | EXAMPLE_LAST)) != 0)
         status = final_take(trainer, record->slot, example,
                             (example->kind & EXAMPLE_FINAL) != 0 ? mask : 0, err);
-    if (status == STATUS_OK && (example->kind & EXAMPLE_LEARN) != 0)
-        status = learn_take(trainer, record, example, mask, domain, rates, err);
-    if (status == STATUS_OK && (example->kind & (EXAMPLE_LEARN | EXAMPLE_SCORE)) == 0)
+    if (status == STATUS_OK && learnable.tasks != 0)
+        status = learn_take(trainer, record, example, domain, rates, &learnable, err);
+    else if (status == STATUS_OK && learns)
+        counts->records_dropped[mask == 0 ? RECORD_NOTHING_SETTLED : RECORD_INVALID_LABEL]++;
+    if (status == STATUS_OK && !learns && !scores)
         counts->records_used++;
-    if (status == STATUS_OK && trainer->queue.batch.rows == trainer->queue.batch.capacity)
+    if (status == STATUS_OK && !trainer->queue.shared && queue_full(trainer))
         status = train_predict(trainer, err);
     if (status == STATUS_OK && trainer->batch.rows == trainer->batch.capacity)
         status = train_learn(trainer, err);

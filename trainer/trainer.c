@@ -19,7 +19,10 @@ static const char *const final_reasons[FINAL_DROPS] = {"no-prediction", "repeate
 
 static enum status queue_init(struct trainer *trainer, struct error *err) {
     struct predict_queue *queue = &trainer->queue;
-    size_t rows = (size_t)trainer->setup.settings->predict_rows;
+    // Rows shared with the minibatch may be as many as that holds.
+    size_t predicted = (size_t)trainer->setup.settings->predict_rows;
+    size_t learnt = (size_t)trainer->setup.settings->learner.batch_rows;
+    size_t rows = predicted > learnt ? predicted : learnt;
     enum status status = minibatch_init(&queue->batch, &trainer->shape, rows, err);
     if (status != STATUS_OK)
         return status;
@@ -279,8 +282,7 @@ static enum status trainer_idle(void *state, uint32_t slot, bool idle,
 }
 
 enum status trainer_flush(struct trainer *trainer, struct error *err) {
-    enum status status = train_predict(trainer, err);
-    return status == STATUS_OK ? train_learn(trainer, err) : status;
+    return trainer->batch.rows > 0 ? train_learn(trainer, err) : train_predict(trainer, err);
 }
 
 static enum status trainer_finish(void *state, struct stage_outputs *outputs, struct error *err) {

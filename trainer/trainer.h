@@ -5,7 +5,10 @@
 // How it works. A record with SCORE is queued; queued rows are predicted together, by the model as
 // it stands: when the queue is full, and right before the next step of the learner. Since the model
 // changes at no other time, this is the same as predicting each row at once, and depends neither on
-// batches nor on ticks. The prediction is kept until the labels are FINAL and
+// batches nor on ticks. Where labels come at once, each record bringing its row to the queue and to
+// the minibatch, the step's own forward pass predicts: one record, one forward pass. (An id never
+// seen before is then read from the row just made for it, not from the default row.) The prediction
+// is kept until the labels are FINAL and
 // measured against them, each impression x task once. A record with LEARN becomes a row of the
 // learner's minibatch, which is learnt from when it is full or spans `batch_event_time`. A record
 // with several bits is predicted, then measured, then learnt from: nothing is ever measured by a

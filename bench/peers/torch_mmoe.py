@@ -129,4 +129,5 @@ def main():
           f"version={torch.__version__}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -172,6 +172,21 @@ static void how_many_are_predicted_at_once_changes_no_prediction(void **state) {
     assert_true(a.click.auc == b.click.auc);
 }
 
+static void labels_at_once_and_a_long_queue(struct bed *bed) {
+    bed->late_labels = false;
+    bed->settings.predict_rows = 64;
+}
+
+// One record, one forward pass, that of the step: whatever the queue's length.
+static void labels_at_once_are_predicted_by_the_step_itself(void **state) {
+    (void)state;
+    struct bed_result a, b;
+    run_filled(labels_at_once_and_a_long_queue, 64, &predictions_a, &a);
+    run_filled(labels_at_once, 7, &predictions_b, &b);
+    assert_memory_equal(&predictions_a, &predictions_b, sizeof predictions_a);
+    assert_results_equal(&a, &b);
+}
+
 static void filled_again(struct bed *bed) {
     bed_init(bed);
     bed_fill(bed, 200);
@@ -225,6 +240,26 @@ static void a_crash_at_any_write_to_disk_changes_nothing(void **state) {
         bed_deinit(&bed);
     }
     assert_true(crashes > 40);
+}
+
+// Rows that minibatch and queue share are saved as if they did not.
+static void a_checkpoint_amid_shared_rows_changes_nothing(void **state) {
+    (void)state;
+    struct bed bed;
+    struct bed_result results[2];
+    for (int i = 0; i < 2; i++) {
+        bed_init(&bed);
+        labels_at_once_and_a_long_queue(&bed);
+        bed_fill(&bed, 200);
+        bed_end(&bed);
+        bed.settings.runner.checkpoint_interval_ms = i == 0 ? 1000000 : 1;
+        if (i == 1)
+            log_memory_fault_plant(bed.log, 7, LOG_MEMORY_CRASH_AFTER);
+        bed_run(&bed, 20, 2, NULL, NULL, &results[i]);
+        bed_deinit(&bed);
+    }
+    assert_int_equal(results[1].crashes, 1);
+    assert_results_equal(&results[0], &results[1]);
 }
 
 static int64_t auxiliary[] = {3};
@@ -357,6 +392,7 @@ static void beyond_the_bound_the_oldest_prediction_is_given_up(void **state) {
     struct bed_result result;
     bed_init(&bed);
     bed.settings.predict_rows = 2;
+    bed.settings.learner.batch_rows = 4;
     bed.settings.pending_max = 5;
     for (uint64_t i = 1; i <= 12; i++)
         bed_put(&bed, 0, EXAMPLE_SCORE, i, 5, "a", 1000 + (int64_t)i, -1, -1);
@@ -418,7 +454,9 @@ int main(void) {
         cmocka_unit_test(where_batches_end_changes_nothing),
         cmocka_unit_test(the_number_of_threads_changes_nothing),
         cmocka_unit_test(how_many_are_predicted_at_once_changes_no_prediction),
+        cmocka_unit_test(labels_at_once_are_predicted_by_the_step_itself),
         cmocka_unit_test(a_crash_at_any_commit_changes_nothing),
+        cmocka_unit_test(a_checkpoint_amid_shared_rows_changes_nothing),
         cmocka_unit_test(a_crash_at_any_write_to_disk_changes_nothing),
         cmocka_unit_test(rows_damaged_on_disk_are_passed_over_for_a_generation_with_others),
         cmocka_unit_test(a_crash_changes_nothing_under_star_and_adam_on_other_threads),
