@@ -1,6 +1,5 @@
 #include "bench/join_run.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/disk.h"
@@ -14,7 +13,6 @@ void join_run(struct join_run *run) {
     struct stage_output outputs[INGEST_OUTPUTS];
     struct account accounts[JOIN_INPUTS];
     char name[96], directory[160];
-    atomic_bool stop = false;
     (void)snprintf(name, sizeof(name), "%s-%d", run->name, (int)run->partition);
     (void)snprintf(directory, sizeof(directory), "%s/%s", run->directory, name);
     bench_must(disk_make_directory(directory, &err), &err);
@@ -40,7 +38,8 @@ void join_run(struct join_run *run) {
                                        .build = "bench",
                                        .clock = &clock_system};
     bench_must(runner_open(&setup, &runner, &err), &err);
-    bench_must(runner_run(runner, &stop, &err), &err);
+    enum status status = runner_run(runner, run->stop, &err);
+    bench_must(status == STATUS_STOPPED ? STATUS_OK : status, &err);
     (void)ingest_operations.accounts(task, accounts, JOIN_INPUTS);
     run->read = run->used = 0;
     for (size_t i = 0; i < JOIN_INPUTS; i++) {

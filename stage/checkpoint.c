@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define PIECE_BYTES ((size_t)1 << 18) // handed to the thread at once
+#define SECTION_BACKLOG_MAX ((size_t)64 << 20)
 
 struct checkpoint_writer {
     struct work_place place;
@@ -62,9 +63,11 @@ static enum status section_write(void *self, const void *bytes, size_t length, s
     struct checkpoint_writer *writer = self;
     REQUIRE(writer->open);
     buffer_append(&writer->piece, bytes, length);
-    if (writer->piece.failed || writer->piece.length >= PIECE_BYTES)
-        return checkpoint_give(writer, &writer->piece, err);
-    return STATUS_OK;
+    if (!writer->piece.failed && writer->piece.length < PIECE_BYTES)
+        return STATUS_OK;
+    // A save that copied gigabytes ahead of the disk would hold them in memory.
+    checkpoint_writer_wait(writer, SECTION_BACKLOG_MAX);
+    return checkpoint_give(writer, &writer->piece, err);
 }
 
 static enum status section_end(struct checkpoint_writer *writer, struct error *err) {
