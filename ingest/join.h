@@ -81,7 +81,8 @@ CHECKED enum status join_finish(struct join *join, struct error *err);
 
 int64_t join_watermark_ms(const struct join *join); // or STAGE_TIME_NONE
 size_t join_accounts(const struct join *join, struct account *accounts, size_t max);
-// Memory of keys, timers and the store's chunks, against settings->store_memory_bytes.
+// Memory of keys, timers and the store, its fixed part included, against
+// settings->store_memory_bytes.
 size_t join_memory_bytes(const struct join *join);
 // Three quarters of the memory are taken, and the store would give a good part back at a
 // checkpoint.

@@ -171,9 +171,10 @@ size_t join_accounts(const struct join *join, struct account *accounts, size_t m
 }
 
 size_t join_memory_bytes(const struct join *join) {
-    size_t chunks = join->setup.store == NULL ? 0 : store_memory_bytes(join->setup.store);
+    const struct store *store = join->setup.store;
+    size_t stored = store == NULL ? 0 : store_memory_bytes(store) + store_fixed_bytes(store);
     return keys_bytes(&join->keys) + timers_bytes(&join->closing) + timers_bytes(&join->waiting) +
-           timers_bytes(&join->arrivals) + chunks;
+           timers_bytes(&join->arrivals) + stored;
 }
 
 bool join_wants_checkpoint(const struct join *join) {

@@ -44,6 +44,7 @@ struct store_rocksdb_options {
     int64_t young_age_ms;
     int64_t memory_bytes;
 };
+// STATUS_INVALID: memory_bytes is less than twice what RocksDB takes by itself.
 CHECKED enum status store_open_rocksdb(const struct store_rocksdb_options *options,
                                        struct store **ret_store, struct error *err);
 void store_close(struct store *store); // NULL is fine; keeps nothing that is not in a checkpoint
@@ -60,6 +61,7 @@ CHECKED enum status store_get(struct store *store, const struct store_payload *p
 CHECKED enum status store_remove(struct store *store, const struct store_payload *payload,
                                  struct error *err);
 size_t store_memory_bytes(const struct store *store); // chunks held in memory
+size_t store_fixed_bytes(const struct store *store);  // RocksDB's buffers and cache; 0 without it
 bool store_spills(const struct store *store);         // a checkpoint can make memory free
 // Sections of their own and, for RocksDB, the folder "store" of the checkpoint. watermark_ms tells
 // what is old.
@@ -86,6 +88,7 @@ struct store_operations {
 };
 struct store {
     const struct store_operations *operations;
+    size_t fixed_bytes;
 };
 
 #endif

@@ -110,6 +110,10 @@ enum status store_remove(struct store *store, const struct store_payload *payloa
     return store->operations->remove(store, payload, err);
 }
 
+size_t store_fixed_bytes(const struct store *store) {
+    return store->fixed_bytes;
+}
+
 size_t store_memory_bytes(const struct store *store) {
     return store->operations->memory_bytes(store);
 }

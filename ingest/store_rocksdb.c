@@ -18,9 +18,10 @@
 #include "ingest/chunks.h"
 
 #define KEY_BYTES 16
-#define STEPS_MAX 8 // forward in the iterator before a search is cheaper
-#define WRITE_BUFFER_BYTES ((size_t)16 << 20)
-#define CACHE_BYTES ((size_t)16 << 20)
+#define STEPS_MAX 8                       // forward in the iterator before a search is cheaper
+#define PART_BYTES_MAX ((size_t)16 << 20) // of a write buffer, and of the cache of blocks
+#define PART_BYTES_MIN ((size_t)64 << 10)
+#define PARTS 3 // two write buffers and the cache
 #define FOLDER "store"
 
 struct rocksdb_store {
@@ -170,6 +171,13 @@ static enum status rocksdb_store_remove(struct store *store, const struct store_
         buckets_remove(&self->buckets, bucket_of(self, payload->time_ms));
     }
     return STATUS_OK;
+}
+
+// A thirty-second of the memory given for each part of the database.
+static size_t part_bytes(int64_t memory_bytes) {
+    size_t bytes = (size_t)memory_bytes / 32;
+    bytes = bytes > PART_BYTES_MAX ? PART_BYTES_MAX : bytes;
+    return bytes < PART_BYTES_MIN ? PART_BYTES_MIN : bytes;
 }
 
 static size_t rocksdb_store_memory(const struct store *store) {
@@ -395,13 +403,14 @@ static const struct store_operations rocksdb_operations = {
 
 static void rocksdb_configure(struct rocksdb_store *self) {
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
-    rocksdb_cache_t *cache = rocksdb_cache_create_lru(CACHE_BYTES);
+    rocksdb_cache_t *cache = rocksdb_cache_create_lru(part_bytes(self->options.memory_bytes));
     rocksdb_block_based_options_set_block_cache(table, cache);
     rocksdb_block_based_options_set_block_size(table, (size_t)16 << 10);
     self->rocksdb_options = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(self->rocksdb_options, 1);
     rocksdb_options_set_block_based_table_factory(self->rocksdb_options, table);
-    rocksdb_options_set_write_buffer_size(self->rocksdb_options, WRITE_BUFFER_BYTES);
+    rocksdb_options_set_write_buffer_size(self->rocksdb_options,
+                                          part_bytes(self->options.memory_bytes));
     rocksdb_options_set_max_background_jobs(self->rocksdb_options, 2);
     rocksdb_options_set_max_open_files(self->rocksdb_options, 256);
     rocksdb_options_set_keep_log_file_num(self->rocksdb_options, 1);
@@ -424,10 +433,16 @@ static size_t chunk_bytes(int64_t memory_bytes) {
 enum status store_open_rocksdb(const struct store_rocksdb_options *options,
                                struct store **ret_store, struct error *err) {
     REQUIRE(options->bucket_ms > 0);
+    size_t fixed = PARTS * part_bytes(options->memory_bytes);
+    if (options->memory_bytes < 0 || (size_t)options->memory_bytes < 2 * fixed)
+        return error_set(err, STATUS_INVALID,
+                         "key `ingest.store_memory`: %lld bytes leave nothing for impressions: "
+                         "RocksDB alone takes %zu, give at least twice that",
+                         (long long)options->memory_bytes, fixed);
     struct rocksdb_store *self = memory_new(1, sizeof(*self));
     if (self == NULL)
         return error_no_memory(err, sizeof(*self), "the join's store");
-    self->store.operations = &rocksdb_operations;
+    self->store = (struct store){.operations = &rocksdb_operations, .fixed_bytes = fixed};
     self->options = *options;
     chunks_init(&self->chunks, chunk_bytes(options->memory_bytes));
     int length = snprintf(self->path, sizeof(self->path), "%s/" FOLDER, options->directory);

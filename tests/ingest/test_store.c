@@ -208,6 +208,21 @@ static uint64_t folder_bytes(const char *path) {
     return sum;
 }
 
+static void a_budget_below_the_fixed_part_is_refused(void **state) {
+    (void)state;
+    struct error err;
+    struct store *store = NULL;
+    struct store_rocksdb_options options = {
+        .directory = "/tmp", .bucket_ms = 1000, .young_age_ms = 1000, .memory_bytes = 200 << 10};
+    assert_int_equal(store_open_rocksdb(&options, &store, &err), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "ingest.store_memory"));
+    options.directory = "/tmp/freshet-store-none";
+    options.memory_bytes = 1 << 20; // the least that the option takes
+    assert_int_equal(store_open_rocksdb(&options, &store, &err), STATUS_OK);
+    assert_true(store_fixed_bytes(store) * 2 < 1 << 20);
+    store_close(store);
+}
+
 static void old_payloads_leave_memory_and_expired_ones_the_disk(void **state) {
     (void)state;
     struct bench b;
@@ -271,6 +286,7 @@ int main(void) {
         cmocka_unit_test_prestate(a_payload_is_there_until_it_is_removed, &rocksdb),
         cmocka_unit_test_prestate(an_older_checkpoint_still_holds_what_it_held, &memory),
         cmocka_unit_test_prestate(an_older_checkpoint_still_holds_what_it_held, &rocksdb),
+        cmocka_unit_test(a_budget_below_the_fixed_part_is_refused),
         cmocka_unit_test(old_payloads_leave_memory_and_expired_ones_the_disk),
         cmocka_unit_test(a_live_folder_left_by_a_crash_is_not_read),
     };
