@@ -44,9 +44,9 @@ static int64_t expert_layers[] = {128, 64}, tower_layers[] = {32};
 static void spec_make(struct bench *bench) {
     struct error err;
     for (size_t f = 0; f < bench->ids.fields; f++) {
-        char *name = arena_get(&bench->arena, 16, 1);
+        char *name = arena_get(&bench->arena, 32, 1);
         REQUIRE(name != NULL);
-        (void)snprintf(name, 16, "field_%zu", f);
+        (void)snprintf(name, 32, "field_%zu", f);
         bench->features[f] = (struct spec_feature){.name = name,
                                                    .path = "",
                                                    .vocabulary = "id",

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#define JOURNAL_INTERVALS 10
 #define POLL_MS 100
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
@@ -198,6 +199,15 @@ static int64_t lesser(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+// Nobody waits for journal records alone: after a crash, what they cover is folded as if read for
+// the first time. A commit takes milliseconds in which nothing is folded, so these come more
+// seldom.
+static int64_t commit_interval_ms(const struct runner *runner) {
+    int64_t interval = runner->setup.settings.commit_interval_ms;
+    bool waited_for = runner->positioned || runner->outputs.pending_bytes > 0;
+    return waited_for ? interval : interval * JOURNAL_INTERVALS;
+}
+
 // How long to wait for records: not at all when some can be folded, else until something is due.
 static int64_t wait_ms(struct runner *runner, int64_t timeout_ms) {
     const struct runner_settings *settings = &runner->setup.settings;
@@ -205,8 +215,8 @@ static int64_t wait_ms(struct runner *runner, int64_t timeout_ms) {
         return 0;
     int64_t wait = saving_hurries(runner) ? lesser(timeout_ms, 1) : timeout_ms;
     if (commit_pending(runner))
-        wait = lesser(wait,
-                      settings->commit_interval_ms - (now_us(runner) - runner->commit_us) / 1000);
+        wait =
+            lesser(wait, commit_interval_ms(runner) - (now_us(runner) - runner->commit_us) / 1000);
     if (settings->tick_interval_ms > 0 && runner->tick_ms != STAGE_TIME_NONE)
         wait = lesser(wait, runner->tick_ms + settings->tick_interval_ms -
                                 runner->clock->wall_ms(runner->clock));
@@ -243,8 +253,7 @@ static enum status step_poll(struct runner *runner, int64_t timeout_ms, bool *re
 }
 
 static bool commit_due(const struct runner *runner) {
-    const struct runner_settings *settings = &runner->setup.settings;
-    return now_us(runner) - runner->commit_us >= settings->commit_interval_ms * 1000 ||
+    return now_us(runner) - runner->commit_us >= commit_interval_ms(runner) * 1000 ||
            runner->journal_count >= PENDING_STEPS_MAX ||
            runner->outputs.pending_bytes + runner->journal.length >= PENDING_BYTES_MAX;
 }

@@ -15,8 +15,8 @@ static const struct option options[] = {
      .default_text = "50ms",
      .minimum = 0,
      .maximum = 60000,
-     .help = "How often outputs and journal become durable and visible. Longer commits cost less; "
-             "readers see results later."},
+     .help = "How often outputs and journal become durable and visible; ten times that while there "
+             "are no outputs. Longer commits cost less; readers see results later."},
     {.key = "checkpoint_interval",
      .type = OPTION_DURATION,
      .offset = FIELD(checkpoint_interval_ms),
