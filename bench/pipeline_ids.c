@@ -117,6 +117,8 @@ void pipeline_ids_kuairand(struct pipeline_ids *ids, const char *directory) {
     if (!ids->ids)
         bench_must(error_no_memory(&err, (size_t)account.impressions * ids->fields, "ids"), &err);
     records_take(ids, log, decoder, (size_t)account.impressions);
+    if (ids->rows == 0)
+        bench_must(error_set(&err, STATUS_INVALID, "no impression in %s", directory), &err);
     decoder_free(decoder);
     log_close(log);
     arena_deinit(&arena);

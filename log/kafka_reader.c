@@ -217,8 +217,10 @@ enum status kafka_reader_end(struct log_reader *head, uint32_t index, int64_t *r
     struct kafka_slot *slot = &reader->slots[index];
     if (kafka_now_ms() - slot->end_ms > END_AGE_MS) {
         int64_t begin = 0, end = 0;
-        enum status status = kafka_bounds(reader->consumer, slot->topic, slot->partition,
-                                          KAFKA_PROBE_MS, &begin, &end, err);
+        // Not by the consumer, whose connection a fetch that waits for records holds up.
+        rd_kafka_t *client = ((struct kafka_log *)head->log)->client;
+        enum status status =
+            kafka_bounds(client, slot->topic, slot->partition, KAFKA_PROBE_MS, &begin, &end, err);
         if (status != STATUS_OK)
             return status;
         slot->end = end;
