@@ -179,9 +179,11 @@ size_t join_memory_bytes(const struct join *join) {
 
 bool join_wants_checkpoint(const struct join *join) {
     const struct store *store = join->setup.store;
-    size_t bound = (size_t)join->setup.settings->store_memory_bytes;
-    return store != NULL && store_spills(store) && !join->expires &&
-           join_memory_bytes(join) > bound / 4 * 3 && store_memory_bytes(store) > bound / 4;
+    if (store == NULL || !store_spills(store) || join->expires)
+        return false;
+    size_t fixed = store_fixed_bytes(store); // the rest is the join's to use
+    size_t bound = (size_t)join->setup.settings->store_memory_bytes - fixed;
+    return join_memory_bytes(join) - fixed > bound / 4 * 3 && store_memory_bytes(store) > bound / 4;
 }
 
 int64_t join_watermark_ms(const struct join *join) {
