@@ -2,15 +2,14 @@
 // predicted, measured and learnt by the trainer's task under the runner, with journal and
 // checkpoints.
 //
-//   bench_pipeline kafka BROKERS [--kuairand DIRECTORY] [--examples N] [--batch N]
+//   bench_pipeline kafka BROKERS [--ids FILE] [--examples N] [--batch N]
 //                        [--mode plain|metabalance] [--case NAME] [--rounds N]
-//   bench_pipeline ids DIRECTORY FILE      KuaiRand's ids, uint64 [rows][fields], for the peer
 //
 // The model is that of bench_train: MMoE of 4 experts 128-64, two tasks, towers of 32, row-wise
-// Adagrad, 16 dimensions a field; 16 fields of log-uniform ids, or KuaiRand's 33 fields over and
-// over. Labels come at once: one record an example, four partitions. `NAME-bare` is the learner
-// alone on the same examples, already in minibatches; the two are run in turn. No version is
-// published.
+// Adagrad, 16 dimensions a field; 16 fields of log-uniform ids, or a FILE's rows over and over
+// (bench/kuairand_ids.py). Labels come at once: one record an example, four partitions. `NAME-bare`
+// is the learner alone on the same examples, already in minibatches; the two are run in turn. No
+// version is published.
 #include <string.h>
 
 #include "base/disk.h"
@@ -23,7 +22,7 @@
 enum { PARTITIONS = 4, TASKS = 2, FIELDS_MAX = 64, DIMENSION = 16, ROUNDS_MAX = 100 };
 
 struct bench {
-    const char *brokers, *kuairand, *name;
+    const char *brokers, *ids_path, *name;
     size_t examples, batch, rounds;
     bool metabalance;
     struct pipeline_ids ids;
@@ -304,16 +303,6 @@ static void run(struct bench *bench) {
     bench_must(disk_remove_tree(bench->directory, &err), &err);
 }
 
-static void ids_write(const char *directory, const char *file) {
-    struct pipeline_ids ids;
-    struct error err;
-    pipeline_ids_kuairand(&ids, directory);
-    bench_must(disk_replace_all(file, ids.ids, ids.rows * ids.fields * sizeof(*ids.ids), &err),
-               &err);
-    printf("%zu rows of %zu fields\n", ids.rows, ids.fields);
-    pipeline_ids_deinit(&ids);
-}
-
 static bool arguments_read(int count, char **texts, struct bench *bench) {
     const struct {
         const char *name;
@@ -322,8 +311,8 @@ static bool arguments_read(int count, char **texts, struct bench *bench) {
         {"--examples", &bench->examples}, {"--batch", &bench->batch}, {"--rounds", &bench->rounds}};
     for (int i = 3; i + 1 < count; i += 2) {
         bool known = true;
-        if (strcmp(texts[i], "--kuairand") == 0)
-            bench->kuairand = texts[i + 1];
+        if (strcmp(texts[i], "--ids") == 0)
+            bench->ids_path = texts[i + 1];
         else if (strcmp(texts[i], "--case") == 0)
             bench->name = texts[i + 1];
         else if (strcmp(texts[i], "--mode") == 0)
@@ -347,20 +336,16 @@ int main(int count, char **texts) {
         .examples = 307200, .batch = 1024, .rounds = 3, .metabalance = true, .name = "custom"};
     memory_keep();
     logger_setup(stderr, LOGGER_WARN, LOGGER_TEXT);
-    if (count == 4 && strcmp(texts[1], "ids") == 0) {
-        ids_write(texts[2], texts[3]);
-        return 0;
-    }
     if (count < 3 || strcmp(texts[1], "kafka") != 0 || !arguments_read(count, texts, &bench)) {
-        fprintf(stderr, "usage: bench_pipeline kafka BROKERS [--kuairand DIRECTORY] [--examples N] "
+        fprintf(stderr, "usage: bench_pipeline kafka BROKERS [--ids FILE] [--examples N] "
                         "[--batch N] [--mode plain|metabalance] [--case NAME] [--rounds N]\n"
                         "       bench_pipeline ids DIRECTORY FILE\n");
         return 2;
     }
     bench.brokers = texts[2];
     arena_init(&bench.arena, 4096);
-    if (bench.kuairand)
-        pipeline_ids_kuairand(&bench.ids, bench.kuairand);
+    if (bench.ids_path)
+        pipeline_ids_read(&bench.ids, bench.ids_path);
     else
         pipeline_ids_make(&bench.ids, bench.examples, 16);
     run(&bench);

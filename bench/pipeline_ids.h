@@ -12,9 +12,9 @@ struct pipeline_ids {
 
 // Log-uniform over a million, scattered: long-tailed like item ids. Ends the program on errors.
 void pipeline_ids_make(struct pipeline_ids *ids, size_t rows, size_t fields);
-// The categorical fields of KuaiRand's impressions as config/kuairand.yaml maps them, in the order
-// of time; `directory` holds its files. Ends the program on errors.
-void pipeline_ids_kuairand(struct pipeline_ids *ids, const char *directory);
+// A file of bench/kuairand_ids.py: rows, fields, then the ids, all 64-bit numbers. Ends the program
+// on errors.
+void pipeline_ids_read(struct pipeline_ids *ids, const char *path);
 void pipeline_ids_deinit(struct pipeline_ids *ids);
 
 #endif

@@ -4,7 +4,7 @@
 
 usage: python_stack.py BROKERS [--examples 307200] [--batch 1024] [--mode metabalance] [--fields 16] [--ids FILE]
                        [--case NAME]
-Fills a new topic of four partitions first. FILE holds uint64 ids [rows][fields] (bench_pipeline ids), which are
+Fills a new topic of four partitions first. FILE holds rows of ids (bench/kuairand_ids.py), which are
 taken over and over; without it ids are log-uniform over a million. Prints a figure line; the clock runs from the
 first message until all are learnt.
 """
@@ -50,17 +50,19 @@ def model_of(args):
 
 def ids_of(args):
     if args.ids:
-        return (numpy.fromfile(args.ids, "<u8").reshape(-1, args.fields) >> numpy.uint64(1)).astype(numpy.int64)
+        numbers = numpy.fromfile(args.ids, numpy.int64)
+        args.fields = int(numbers[1])
+        return numbers[2:].reshape(-1, args.fields)
     ranks = numpy.power(float(ROWS), numpy.random.default_rng(1).random((args.examples, args.fields)))
     return ranks.astype(numpy.int64) * 2654435761 % ROWS
 
 
-def fill(args, topic):
+def fill(args, topic, ids):
     created = AdminClient({"bootstrap.servers": args.brokers}).create_topics([NewTopic(topic, PARTITIONS, 1)])
     created[topic].result(30)
     producer = Producer({"bootstrap.servers": args.brokers, "linger.ms": 20, "compression.type": "lz4",
                          "queue.buffering.max.messages": 1_000_000})
-    ids = ids_of(args).tolist()
+    ids = ids.tolist()
     labels = (numpy.random.default_rng(2).random((args.examples, 2)) < (0.3, 0.1)).astype(float).tolist()
     for i in range(args.examples):
         value = io.BytesIO()
@@ -99,8 +101,9 @@ def learn(args, topic, model):
 def main():
     args = arguments()
     topic = f"python-stack-{time.time_ns()}"
+    ids = ids_of(args) # which sets the number of fields
     model = model_of(args)
-    fill(args, topic)
+    fill(args, topic, ids)
     rate, share = learn(args, topic, model)
     print(f"figure bench=pipeline case={args.case} who=python_stack value={rate:.0f} unit=examples/s mode={args.mode} "
           f"batch={args.batch} fields={args.fields} examples={args.examples} avro_share={share:.2f} "
