@@ -90,7 +90,7 @@ static const struct option_table root_options = {.title = "bench",
 
 static void settings_make(struct bench *bench) {
     struct error err;
-    struct root root;
+    struct root root = {0};
     char text[1024];
     size_t lanes = bench->batch >= 1024 && bench->batch % 256 == 0 ? bench->batch / 256 : 4;
     int length = snprintf(

@@ -82,7 +82,7 @@ double bench_processor(void) {
 void join_config_init(struct join_config *config, int64_t window_ms, const char *store_memory,
                       const char *prefix) {
     struct error err;
-    struct root root;
+    struct root root = {0};
     char text[sizeof(yaml) + 1024];
     int length = snprintf(text, sizeof(text), yaml, (long long)window_ms, (long long)window_ms,
                           prefix, prefix, store_memory, prefix, prefix, prefix);
