@@ -317,7 +317,8 @@ static enum status fill_default(struct reading *reading, const struct option *op
     case OPTION_SECTION:
         return fill_table(reading, option->table, place, NULL, field);
     case OPTION_SECTIONS:
-        return STATUS_OK; // none
+        *(struct option_sections *)field = (struct option_sections){0};
+        return STATUS_OK;
     case OPTION_INTS:
     case OPTION_TEXTS:
         return default_list(reading, option, place, field);

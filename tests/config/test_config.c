@@ -121,7 +121,7 @@ static struct sample sample;
 static struct error err;
 
 static enum status parse(const char *text) {
-    memset(&sample, 0, sizeof sample);
+    memset(&sample, 0xff, sizeof sample); // nothing of before may stay
     memset(&err, 0, sizeof err);
     return config_parse("f.yaml", text, strlen(text), &sample_table, &sample, &run_arena, &err);
 }
