@@ -439,6 +439,12 @@ static enum status publisher_committing(void *state, struct error *err) {
                                                                 : status;
 }
 
+// A version that is whole is brought out at once.
+static bool publisher_wants_commit(void *state) {
+    const struct publisher *publisher = state;
+    return publisher->manifest.next.json != NULL;
+}
+
 static size_t publisher_accounts(void *state, struct account *accounts, size_t max) {
     struct publisher *publisher = state;
     if (max > 0)
@@ -455,6 +461,7 @@ const struct stage_operations publisher_operations = {
     .reset = publisher_reset,
     .fold = publisher_fold,
     .committing = publisher_committing,
+    .wants_commit = publisher_wants_commit,
     .start_offset = publisher_start_offset,
     .accounts = publisher_accounts,
     .watermark_ms = publisher_watermark_ms,

@@ -253,7 +253,9 @@ static enum status step_poll(struct runner *runner, int64_t timeout_ms, bool *re
 }
 
 static bool commit_due(const struct runner *runner) {
+    const struct stage_operations *operations = runner->setup.operations;
     return now_us(runner) - runner->commit_us >= commit_interval_ms(runner) * 1000 ||
+           (operations->wants_commit && operations->wants_commit(runner->setup.state)) ||
            runner->journal_count >= PENDING_STEPS_MAX ||
            runner->outputs.pending_bytes + runner->journal.length >= PENDING_BYTES_MAX;
 }

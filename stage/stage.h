@@ -83,6 +83,9 @@ struct stage_operations {
     // Asked once, when the record is read: may depend on the record and on settings, never on
     // folded state.
     int64_t (*event_time_ms)(void *state, const struct log_record *record);
+    // Asked after a step: a commit is wanted before it is due, because others wait for what has
+    // been emitted or applied. No result may depend on when commits are.
+    bool (*wants_commit)(void *state);
     // Asked after a commit: a checkpoint is wanted before it is due, because state in memory nears
     // its bound and a checkpoint makes room. No result may depend on whether it is taken.
     bool (*wants_checkpoint)(void *state);

@@ -66,6 +66,7 @@ enum status gauges_committing(void *state, struct error *err) {
     struct trainer *trainer = state;
     struct metrics *metrics = trainer->setup.metrics;
     (void)err;
+    trainer->version_waits = false;
     if (!trainer->gauges_due)
         return STATUS_OK;
     trainer->gauges_due = false;

@@ -97,6 +97,7 @@ struct trainer {
     struct error last_drop;
     bool gauges_due;
     uint64_t alarms_told; // drift alarms that stand in the log
+    bool version_waits;   // one has been emitted since the last commit
 };
 
 // train.c
@@ -110,7 +111,7 @@ CHECKED enum status train_learn(struct trainer *trainer, struct error *err);
 CHECKED enum status trainer_begin(struct trainer *trainer, struct error *err);
 void trainer_end(struct trainer *trainer);
 
-// gauges.c: the stage's `committing`.
+// gauges.c: the stage's `committing`, which ends the waiting of a version as well.
 enum status gauges_committing(void *state, struct error *err);
 
 // save.c

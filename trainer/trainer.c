@@ -247,6 +247,7 @@ static enum status trainer_publish(struct trainer *trainer, struct stage_outputs
                                outputs, &rows, err);
     rates_free(ahead);
     if (status == STATUS_OK) {
+        trainer->version_waits = true;
         counts->version++;
         counts->version_steps = counts->steps;
         counts->version_records = counts->records;
@@ -254,6 +255,12 @@ static enum status trainer_publish(struct trainer *trainer, struct stage_outputs
     buffer_deinit(&spec);
     buffer_deinit(&measures);
     return status;
+}
+
+// Publishers wait for a version; nobody waits for a commit without one.
+static bool trainer_wants_commit(void *state) {
+    const struct trainer *trainer = state;
+    return trainer->version_waits;
 }
 
 static enum status trainer_tick(void *state, int64_t now_ms, struct stage_outputs *outputs,
@@ -367,6 +374,7 @@ const struct stage_operations trainer_operations = {
     .idle = trainer_idle,
     .finish = trainer_finish,
     .committing = gauges_committing,
+    .wants_commit = trainer_wants_commit,
     .save = trainer_save,
     .save_more = trainer_save_more,
     .load = trainer_load,

@@ -45,6 +45,25 @@ static void outputs_are_seen_when_the_commit_interval_has_passed(void **state) {
     world_deinit(&world);
 }
 
+static void a_stage_that_others_wait_for_commits_before_it_is_due(void **state) {
+    (void)state;
+    struct world world;
+    struct toy toy = {0};
+    struct error err;
+    world_init(&world, seed, 20, true);
+    world.setup.settings.commit_interval_ms = 3600000;
+    struct runner *runner = world_open(&world, &toy);
+    for (int i = 0; i < 5; i++)
+        OK(runner_step(runner, 0, &err));
+    assert_true(toy.values.read > 0);
+    assert_int_equal(out_end(&world), 0);
+    toy.hurried = true;
+    OK(runner_step(runner, 0, &err));
+    assert_true(out_end(&world) > 0);
+    runner_close(runner);
+    world_deinit(&world);
+}
+
 static void what_was_not_committed_is_as_if_it_had_never_been(void **state) {
     (void)state;
     struct world world;
@@ -512,6 +531,7 @@ static void a_stage_with_its_own_position_applies_each_record_once(void **state)
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outputs_are_seen_when_the_commit_interval_has_passed),
+        cmocka_unit_test(a_stage_that_others_wait_for_commits_before_it_is_due),
         cmocka_unit_test(what_was_not_committed_is_as_if_it_had_never_been),
         cmocka_unit_test(a_newer_instance_fences_the_older_for_good),
         cmocka_unit_test(a_directory_in_use_is_refused),

@@ -137,6 +137,10 @@ static int64_t toy_watermark(void *state) {
     return ((struct toy *)state)->values.watermark_ms;
 }
 
+static bool toy_wants_commit(void *state) {
+    return ((struct toy *)state)->hurried;
+}
+
 const struct stage_operations toy_operations = {
     .name = "toy",
     .reset = toy_reset,
@@ -144,6 +148,7 @@ const struct stage_operations toy_operations = {
     .tick = toy_tick,
     .idle = toy_idle,
     .finish = toy_finish,
+    .wants_commit = toy_wants_commit,
     .save = toy_save,
     .load = toy_load,
     .fingerprint = toy_fingerprint,

@@ -34,6 +34,7 @@ struct toy {
     bool odd;        // emits what no replay can know
     bool unbalanced; // its account is wrong
     bool fail_fold;  // the next fold fails
+    bool hurried;    // a commit is wanted before it is due
     uint64_t odd_counter;
     uint64_t folds; // calls, of this process
     uint64_t *seen; // may be NULL: hash of every record folded, in order
