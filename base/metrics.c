@@ -1,42 +1,54 @@
-// The registry: one list of series in order of registration, found again through a hash index. The
-// list only grows; values are atomics, so updates never take the lock.
+// The registry: one list of series in order of registration, found again through a hash index, and
+// chained by name. List and chains only grow and are linked last, so readers need no lock but for
+// the number of names; values are atomics.
 #include "base/metrics.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "base/hash.h"
 
-enum { SERIES_MAX = 10000, INDEX_SLOTS = 32768, BUCKETS_MAX = 64 };
+enum { INDEX_SLOTS = 65536 };
 
 struct metric {
     _Atomic double value;
 };
 
 struct metric_histogram {
-    size_t count; // bounds
-    double bounds[BUCKETS_MAX];
-    _Atomic uint64_t observed[BUCKETS_MAX + 1]; // one more: beyond the last bound
+    size_t count; // bounds; fixed once registered
+    double bounds[METRIC_BUCKETS_MAX];
+    _Atomic uint64_t observed[METRIC_BUCKETS_MAX + 1]; // one more: beyond the last bound
     _Atomic double sum;
 };
 
 struct series {
-    char *name, *labels, *help;
-    const char *type;
+    const struct family *family;
+    char *labels;
+    uint32_t id;
     struct metric metric;
     struct metric_histogram *histogram; // NULL for counters and gauges
+    _Atomic(struct series *) next;      // of the same name, or NULL
+};
+
+struct family { // all series of a name
+    char *name, *help;
+    enum metric_type type;
+    struct series *first, *last; // first never changes
 };
 
 struct metrics {
-    pthread_mutex_t lock;              // guards what follows; values aside
-    struct series *series[SERIES_MAX]; // in order of registration
+    pthread_mutex_t lock;                      // guards what follows; values aside
+    struct series *series[METRICS_SERIES_MAX]; // in order of registration
     size_t count;
+    struct family families[METRICS_FAMILIES_MAX]; // in order of registration
+    size_t family_count;
     uint16_t index[INDEX_SLOTS]; // place in series + 1, or 0
-    struct metric spare;         // given out when there is no room: never rendered
+    _Atomic uint64_t refused;
+    struct metric spare; // given out when there is no room: never rendered
     struct metric_histogram spare_histogram;
 };
+_Static_assert(METRICS_SERIES_MAX < UINT16_MAX && METRICS_SERIES_MAX * 2 < INDEX_SLOTS, "index");
 
 enum status metrics_new(struct metrics **ret_metrics, struct error *err) {
     struct metrics *metrics = memory_new(1, sizeof *metrics);
@@ -50,9 +62,7 @@ enum status metrics_new(struct metrics **ret_metrics, struct error *err) {
 static void series_free(struct series *series) {
     if (!series)
         return;
-    memory_free(series->name);
     memory_free(series->labels);
-    memory_free(series->help);
     memory_free(series->histogram);
     memory_free(series);
 }
@@ -62,6 +72,10 @@ void metrics_free(struct metrics *metrics) {
         return;
     for (size_t i = 0; i < metrics->count; i++)
         series_free(metrics->series[i]);
+    for (size_t i = 0; i < metrics->family_count; i++) {
+        memory_free(metrics->families[i].name);
+        memory_free(metrics->families[i].help);
+    }
     pthread_mutex_destroy(&metrics->lock);
     memory_free(metrics);
 }
@@ -73,60 +87,114 @@ static size_t index_slot(const struct metrics *metrics, const char *name, const 
         if (metrics->index[slot] == 0)
             return slot;
         const struct series *series = metrics->series[metrics->index[slot] - 1];
-        if (strcmp(series->name, name) == 0 && strcmp(series->labels, labels) == 0)
+        if (strcmp(series->family->name, name) == 0 && strcmp(series->labels, labels) == 0)
             return slot;
     }
 }
 
-// Called with the lock held. NULL when memory or the bound is out.
-static struct series *series_get(struct metrics *metrics, const char *type, const char *name,
-                                 const char *labels, const char *help, bool histogram) {
-    size_t slot = index_slot(metrics, name, labels);
-    if (metrics->index[slot] != 0)
-        return metrics->series[metrics->index[slot] - 1];
-    if (metrics->count == SERIES_MAX)
+// The family of this name, or a prepared one behind the last; NULL when there is no room for it or
+// the name is of another type.
+static struct family *family_get(struct metrics *metrics, enum metric_type type, const char *name,
+                                 const char *help) {
+    for (size_t i = 0; i < metrics->family_count; i++)
+        if (strcmp(metrics->families[i].name, name) == 0)
+            return metrics->families[i].type == type ? &metrics->families[i] : NULL;
+    if (metrics->family_count == METRICS_FAMILIES_MAX)
         return NULL;
+    struct family *family = &metrics->families[metrics->family_count];
+    *family = (struct family){
+        .name = memory_copy_string(name), .help = memory_copy_string(help), .type = type};
+    if (family->name && family->help)
+        return family;
+    memory_free(family->name);
+    memory_free(family->help);
+    return NULL;
+}
+
+static struct series *series_new(const char *labels, const double *bounds, size_t bound_count) {
     struct series *series = memory_new(1, sizeof *series);
     if (!series)
         return NULL;
-    series->type = type;
-    series->name = memory_copy_string(name);
     series->labels = memory_copy_string(labels);
-    series->help = memory_copy_string(help);
-    if (histogram)
+    if (bounds)
         series->histogram = memory_new(1, sizeof *series->histogram);
-    if (!series->name || !series->labels || !series->help || (histogram && !series->histogram)) {
+    if (!series->labels || (bounds && !series->histogram)) {
         series_free(series);
         return NULL;
     }
+    if (bounds) {
+        memcpy(series->histogram->bounds, bounds, bound_count * sizeof *bounds);
+        series->histogram->count = bound_count;
+    }
+    return series;
+}
+
+static void series_link(struct metrics *metrics, struct family *family, struct series *series) {
+    series->family = family;
+    series->id = (uint32_t)metrics->count;
     metrics->series[metrics->count++] = series;
+    if (family->last)
+        atomic_store_explicit(&family->last->next, series, memory_order_release);
+    else
+        family->first = series;
+    family->last = series;
+    if (family == &metrics->families[metrics->family_count])
+        metrics->family_count++;
+}
+
+// Called with the lock held. NULL when memory or a bound is out, or the name is of another type.
+static struct series *series_get(struct metrics *metrics, enum metric_type type, const char *name,
+                                 const char *labels, const char *help, const double *bounds,
+                                 size_t bound_count) {
+    size_t slot = index_slot(metrics, name, labels);
+    if (metrics->index[slot] != 0) {
+        struct series *series = metrics->series[metrics->index[slot] - 1];
+        return series->family->type == type ? series : NULL;
+    }
+    struct family *family =
+        metrics->count < METRICS_SERIES_MAX ? family_get(metrics, type, name, help) : NULL;
+    struct series *series = family ? series_new(labels, bounds, bound_count) : NULL;
+    if (!series) {
+        if (family && !family->first) {
+            memory_free(family->name);
+            memory_free(family->help);
+        }
+        return NULL;
+    }
+    series_link(metrics, family, series);
     metrics->index[slot] = (uint16_t)metrics->count;
+    return series;
+}
+
+static struct series *series_locked(struct metrics *metrics, enum metric_type type,
+                                    const char *name, const char *labels, const char *help,
+                                    const double *bounds, size_t bound_count) {
+    pthread_mutex_lock(&metrics->lock);
+    struct series *series = series_get(metrics, type, name, labels, help, bounds, bound_count);
+    pthread_mutex_unlock(&metrics->lock);
+    if (!series)
+        atomic_fetch_add_explicit(&metrics->refused, 1, memory_order_relaxed);
     return series;
 }
 
 struct metric *metrics_get(struct metrics *metrics, enum metric_type type, const char *name,
                            const char *labels, const char *help) {
-    pthread_mutex_lock(&metrics->lock);
-    struct series *series = series_get(metrics, type == METRIC_COUNTER ? "counter" : "gauge", name,
-                                       labels, help, false);
-    pthread_mutex_unlock(&metrics->lock);
-    return series && !series->histogram ? &series->metric : &metrics->spare;
+    REQUIRE(type != METRIC_HISTOGRAM);
+    struct series *series = series_locked(metrics, type, name, labels, help, NULL, 0);
+    return series ? &series->metric : &metrics->spare;
 }
 
 struct metric_histogram *metrics_histogram(struct metrics *metrics, const char *name,
                                            const char *labels, const char *help,
                                            const double *bounds, size_t count) {
-    REQUIRE(count <= BUCKETS_MAX);
-    pthread_mutex_lock(&metrics->lock);
-    struct series *series = series_get(metrics, "histogram", name, labels, help, true);
-    struct metric_histogram *histogram =
-        series && series->histogram ? series->histogram : &metrics->spare_histogram;
-    if (histogram->count == 0) {
-        memcpy(histogram->bounds, bounds, count * sizeof *bounds);
-        histogram->count = count;
-    }
-    pthread_mutex_unlock(&metrics->lock);
-    return histogram;
+    REQUIRE(count <= METRIC_BUCKETS_MAX);
+    struct series *series =
+        series_locked(metrics, METRIC_HISTOGRAM, name, labels, help, bounds, count);
+    return series ? series->histogram : &metrics->spare_histogram;
+}
+
+uint64_t metrics_refused(const struct metrics *metrics) {
+    return atomic_load_explicit(&metrics->refused, memory_order_relaxed);
 }
 
 static void add_atomically(_Atomic double *value, double amount) {
@@ -155,91 +223,35 @@ void metric_observe(struct metric_histogram *histogram, double value) {
     add_atomically(&histogram->sum, value);
 }
 
-void metrics_label(char *labels, size_t size, const char *key, const char *value) {
-    size_t length = strlen(labels);
-    if (length >= size)
-        return;
-    int wrote = snprintf(labels + length, size - length, "%s%s=\"", length ? "," : "", key);
-    if (wrote < 0 || (size_t)wrote >= size - length) {
-        labels[length] = '\0';
-        return;
-    }
-    size_t at = length + (size_t)wrote;
-    for (const char *c = value; *c; c++) {
-        bool escaped = *c == '"' || *c == '\\' || *c == '\n';
-        if (at + (escaped ? 2U : 1U) + 2 > size) { // the quote and the end must still fit
-            labels[length] = '\0';
-            return;
-        }
-        if (escaped)
-            labels[at++] = '\\';
-        labels[at++] = *c == '\n' ? 'n' : *c;
-    }
-    if (at + 2 > size) {
-        labels[length] = '\0';
-        return;
-    }
-    labels[at++] = '"';
-    labels[at] = '\0';
-}
-
-static void render_number(struct buffer *into, double value) {
-    if (isnan(value))
-        buffer_append_text(into, "NaN");
-    else if (isinf(value))
-        buffer_append_text(into, value > 0 ? "+Inf" : "-Inf");
-    else
-        buffer_append_text(into, "%.17g", value);
-}
-
-static void render_line(struct buffer *into, const struct series *series, const char *suffix,
-                        const char *bound, double value) {
-    buffer_append_text(into, "%s%s", series->name, suffix);
-    if (series->labels[0] || bound)
-        buffer_append_text(into, "{%s%s%s%s%s}", series->labels,
-                           series->labels[0] && bound ? "," : "", bound ? "le=\"" : "",
-                           bound ? bound : "", bound ? "\"" : "");
-    buffer_append_byte(into, ' ');
-    render_number(into, value);
-    buffer_append_byte(into, '\n');
-}
-
-static void render_histogram(struct buffer *into, const struct series *series) {
+static void series_read(const struct series *series, struct metrics_series *ret_series) {
     const struct metric_histogram *histogram = series->histogram;
-    uint64_t total = 0;
-    for (size_t i = 0; i <= histogram->count; i++) {
-        char bound[32] = "+Inf";
-        if (i < histogram->count)
-            snprintf(bound, sizeof bound, "%g", histogram->bounds[i]);
-        total += atomic_load_explicit(&histogram->observed[i], memory_order_relaxed);
-        render_line(into, series, "_bucket", bound, (double)total);
-    }
-    render_line(into, series, "_sum", NULL,
-                atomic_load_explicit(&histogram->sum, memory_order_relaxed));
-    render_line(into, series, "_count", NULL, (double)total);
+    ret_series->id = series->id;
+    ret_series->type = series->family->type;
+    ret_series->name = series->family->name;
+    ret_series->labels = series->labels;
+    ret_series->help = series->family->help;
+    ret_series->value = metric_value(&series->metric);
+    if (!histogram)
+        return;
+    ret_series->bound_count = histogram->count;
+    ret_series->bounds = histogram->bounds;
+    for (size_t i = 0; i <= histogram->count; i++)
+        ret_series->observed[i] =
+            atomic_load_explicit(&histogram->observed[i], memory_order_relaxed);
+    ret_series->sum = atomic_load_explicit(&histogram->sum, memory_order_relaxed);
 }
 
-// All series of a name stand together, under one HELP and TYPE, as the format asks.
-void metrics_render(struct metrics *metrics, struct buffer *into) {
+void metrics_each(struct metrics *metrics,
+                  void (*visit)(void *self, const struct metrics_series *series), void *self) {
+    struct metrics_series one = {0};
     pthread_mutex_lock(&metrics->lock);
-    for (size_t i = 0; i < metrics->count; i++) {
-        const struct series *first = metrics->series[i];
-        bool seen = false;
-        for (size_t k = 0; k < i && !seen; k++)
-            seen = strcmp(metrics->series[k]->name, first->name) == 0;
-        if (seen)
-            continue;
-        buffer_append_text(into, "# HELP %s %s\n# TYPE %s %s\n", first->name, first->help,
-                           first->name, first->type);
-        for (size_t k = i; k < metrics->count; k++) {
-            const struct series *series = metrics->series[k];
-            if (strcmp(series->name, first->name) != 0)
-                continue;
-            if (series->histogram)
-                render_histogram(into, series);
-            else
-                render_line(into, series, "", NULL, metric_value(&series->metric));
+    size_t family_count = metrics->family_count;
+    pthread_mutex_unlock(&metrics->lock);
+    for (size_t i = 0; i < family_count; i++) {
+        const struct series *series = metrics->families[i].first;
+        for (; series; series = atomic_load_explicit(&series->next, memory_order_acquire)) {
+            series_read(series, &one);
+            visit(self, &one);
         }
     }
-    pthread_mutex_unlock(&metrics->lock);
 }

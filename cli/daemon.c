@@ -268,6 +268,27 @@ static void daemon_deinit(struct daemon *daemon) {
     metrics_free(daemon->metrics);
 }
 
+static struct monitor_setup monitor_setup(struct daemon *daemon) {
+    static const char *const stages[] = {"",
+                                         "ingest",
+                                         "trainer",
+                                         "ingest, trainer",
+                                         "publisher",
+                                         "ingest, publisher",
+                                         "trainer, publisher",
+                                         "ingest, trainer, publisher"};
+    const struct settings *settings = daemon->settings;
+    bool files = settings->log.backend == LOG_FILES;
+    return (struct monitor_setup){
+        .settings = &settings->monitor,
+        .metrics = daemon->metrics,
+        .name = settings->name,
+        .stages = stages[daemon->options->stages & 7],
+        .directories = {settings->directory, files ? settings->log.directory : NULL},
+        .health = daemon_health,
+        .self = daemon};
+}
+
 int daemon_run(const struct settings *settings, const struct daemon_options *options) {
     struct daemon daemon = {.settings = settings, .options = options};
     struct error err;
@@ -276,8 +297,8 @@ int daemon_run(const struct settings *settings, const struct daemon_options *opt
     signals_block();
     enum status status = metrics_new(&daemon.metrics, &err);
     if (status == STATUS_OK && settings->monitor.listen[0] != '\0') {
-        status = monitor_start(&settings->monitor, daemon.metrics, daemon_health, &daemon,
-                               &daemon.monitor, &err);
+        struct monitor_setup setup = monitor_setup(&daemon);
+        status = monitor_start(&setup, &daemon.monitor, &err);
         if (status == STATUS_OK)
             logger_line(LOGGER_INFO, "daemon", "listening", "port=%d",
                         monitor_port(daemon.monitor));

@@ -10,7 +10,7 @@
 static const struct command *const commands[] = {
     &command_run,      &command_ingest, &command_train,   &command_publish, &command_score,
     &command_simulate, &command_load,   &command_compare, &command_export,  &command_import,
-    &command_inspect,  &command_check,  &command_options,
+    &command_inspect,  &command_check,  &command_options, &command_top,
 };
 static const size_t command_count = sizeof commands / sizeof commands[0];
 

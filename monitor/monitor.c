@@ -1,117 +1,16 @@
-// The HTTP side of monitor.h, on libmicrohttpd with one polling thread.
-#include "monitor/monitor.h"
+// The monitor's life: it listens on libmicrohttpd with one polling thread, and samples on another.
+#include "monitor/inside.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
-#include <microhttpd.h>
-
-struct monitor {
-    struct MHD_Daemon *daemon;
-    struct metrics *metrics;
-    void (*health)(void *self, struct monitor_health *ret_health);
-    void *self;
-    int port;
-};
-
-static const struct option monitor_option_list[] = {
-    {.key = "listen",
-     .type = OPTION_TEXT,
-     .offset = offsetof(struct monitor_settings, listen),
-     .default_text = "127.0.0.1:9464",
-     .help =
-         "Address and port of /metrics, /healthz and /readyz; port 0 takes a free one, an empty "
-         "text turns them off. There is no authentication: leave it on loopback or behind a "
-         "proxy."},
-    {.key = "connections_max",
-     .type = OPTION_INT,
-     .offset = offsetof(struct monitor_settings, connections_max),
-     .default_text = "64",
-     .minimum = 1,
-     .maximum = 10000,
-     .help = "Most connections at one time; further ones are refused."},
-    {.key = "timeout",
-     .type = OPTION_DURATION,
-     .offset = offsetof(struct monitor_settings, timeout_ms),
-     .default_text = "10s",
-     .minimum = 1000,
-     .maximum = 600000,
-     .help = "A connection that is silent for this long is closed."},
-};
-const struct option_table monitor_options = {
-    .title = "monitor",
-    .help = "What a daemon shows of itself over HTTP.",
-    .struct_bytes = sizeof(struct monitor_settings),
-    .options = monitor_option_list,
-    .count = sizeof monitor_option_list / sizeof monitor_option_list[0],
-};
-
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *type,
-                              const void *bytes, size_t length) {
-    // MHD copies the bytes at once; its signature wants them without const.
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(length, (void *)(uintptr_t)bytes, MHD_RESPMEM_MUST_COPY);
-    if (!response)
-        return MHD_NO;
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    enum MHD_Result result = MHD_queue_response(connection, status, response);
-    MHD_destroy_response(response);
-    return result;
-}
-
-static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status,
-                                   const char *text) {
-    char line[320];
-    int length = snprintf(line, sizeof line, "%s\n", text);
-    return answer(connection, status, "text/plain; charset=utf-8", line, (size_t)length);
-}
-
-static enum MHD_Result answer_metrics(struct monitor *monitor, struct MHD_Connection *connection) {
-    struct buffer text;
-    buffer_init(&text);
-    metrics_render(monitor->metrics, &text);
-    enum MHD_Result result =
-        text.failed ? answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory")
-                    : answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
-                             text.data ? (const void *)text.data : "", text.length);
-    buffer_deinit(&text);
-    return result;
-}
-
-static enum MHD_Result answer_health(struct monitor *monitor, struct MHD_Connection *connection,
-                                     bool readiness) {
-    struct monitor_health health = {.alive = true, .ready = true};
-    monitor->health(monitor->self, &health);
-    bool good = readiness ? health.ready && health.alive : health.alive;
-    if (good)
-        return answer_text(connection, MHD_HTTP_OK, readiness ? "ready" : "ok");
-    return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, health.reason);
-}
-
-static enum MHD_Result handle(void *self, struct MHD_Connection *connection, const char *url,
-                              const char *method, const char *version, const char *upload,
-                              size_t *upload_length, void **request) {
-    struct monitor *monitor = self;
-    (void)version;
-    (void)upload;
-    (void)request;
-    if (*upload_length != 0)
-        return MHD_NO; // no path takes a body
-    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-        return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD");
-    if (strcmp(url, "/metrics") == 0)
-        return answer_metrics(monitor, connection);
-    if (strcmp(url, "/healthz") == 0)
-        return answer_health(monitor, connection, false);
-    if (strcmp(url, "/readyz") == 0)
-        return answer_health(monitor, connection, true);
-    return answer_text(connection, MHD_HTTP_NOT_FOUND, "try /metrics, /healthz or /readyz");
-}
+#include "base/clock.h"
+#include "monitor/process.h"
 
 // "HOST:PORT" with a numeric IPv4 host or "localhost".
 static enum status parse_listen(const char *listen, struct sockaddr_in *ret_address,
@@ -140,35 +39,95 @@ static enum status parse_listen(const char *listen, struct sockaddr_in *ret_addr
     return STATUS_OK;
 }
 
-enum status monitor_start(const struct monitor_settings *settings, struct metrics *metrics,
-                          void (*health)(void *self, struct monitor_health *ret_health), void *self,
-                          struct monitor **ret_monitor, struct error *err) {
+static void *sampler_thread(void *self) {
+    struct monitor *monitor = self;
+    const struct monitor_settings *settings = monitor->setup.settings;
+    struct timespec due;
+    clock_gettime(CLOCK_MONOTONIC, &due);
+    pthread_mutex_lock(&monitor->lock);
+    while (!monitor->stopping) {
+        struct monitor_alarms thresholds = monitor->thresholds;
+        pthread_mutex_unlock(&monitor->lock);
+        int64_t now_ms = clock_system.wall_ms(&clock_system);
+        process_refresh(monitor->setup.metrics, monitor->setup.directories, 2);
+        alarms_sample(monitor->alarms, &thresholds, now_ms);
+        history_sample(monitor->history, monitor->setup.metrics, now_ms);
+        due.tv_sec += (time_t)(settings->sample_interval_ms / 1000);
+        due.tv_nsec += (long)(settings->sample_interval_ms % 1000) * 1000000L;
+        if (due.tv_nsec >= 1000000000L) {
+            due.tv_sec++;
+            due.tv_nsec -= 1000000000L;
+        }
+        pthread_mutex_lock(&monitor->lock);
+        while (!monitor->stopping &&
+               pthread_cond_timedwait(&monitor->wake, &monitor->lock, &due) == 0) {
+        }
+    }
+    pthread_mutex_unlock(&monitor->lock);
+    return NULL;
+}
+
+static enum status sampler_start(struct monitor *monitor, struct error *err) {
+    int code = pthread_create(&monitor->sampler, NULL, sampler_thread, monitor);
+    if (code != 0)
+        return error_set(err, STATUS_EXHAUSTED, "could not start the monitor's thread: %s",
+                         strerror(code));
+    monitor->sampling = true;
+    return STATUS_OK;
+}
+
+static enum status listen_start(struct monitor *monitor, const struct sockaddr_in *address,
+                                struct error *err) {
+    const struct monitor_settings *settings = monitor->setup.settings;
+    monitor->daemon =
+        MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, serve, monitor,
+                         MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)address,
+                         MHD_OPTION_CONNECTION_LIMIT, (unsigned)settings->connections_max,
+                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(settings->timeout_ms / 1000),
+                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768, MHD_OPTION_END);
+    if (!monitor->daemon)
+        return error_set(err, STATUS_IO,
+                         "could not listen on %s (monitor.listen): %s; choose another port",
+                         settings->listen, strerror(errno));
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(monitor->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    monitor->port = info && info->port ? (int)info->port : (int)ntohs(address->sin_port);
+    return STATUS_OK;
+}
+
+static void wake_init(struct monitor *monitor) {
+    pthread_condattr_t attributes;
+    REQUIRE(pthread_mutex_init(&monitor->lock, NULL) == 0);
+    REQUIRE(pthread_condattr_init(&attributes) == 0);
+    REQUIRE(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+    REQUIRE(pthread_cond_init(&monitor->wake, &attributes) == 0);
+    pthread_condattr_destroy(&attributes);
+}
+
+enum status monitor_start(const struct monitor_setup *setup, struct monitor **ret_monitor,
+                          struct error *err) {
     struct sockaddr_in address;
-    enum status status = parse_listen(settings->listen, &address, err);
+    enum status status = parse_listen(setup->settings->listen, &address, err);
     if (status != STATUS_OK)
         return status;
     struct monitor *monitor = memory_new(1, sizeof *monitor);
     if (!monitor)
         return error_no_memory(err, sizeof *monitor, "the monitor");
-    monitor->metrics = metrics;
-    monitor->health = health;
-    monitor->self = self;
-    monitor->daemon =
-        MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, handle, monitor,
-                         MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address,
-                         MHD_OPTION_CONNECTION_LIMIT, (unsigned)settings->connections_max,
-                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(settings->timeout_ms / 1000),
-                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768, MHD_OPTION_END);
-    if (!monitor->daemon) {
-        status = error_set(err, STATUS_IO,
-                           "could not listen on %s (monitor.listen): %s; choose another port",
-                           settings->listen, strerror(errno));
-        memory_free(monitor);
+    monitor->setup = *setup;
+    monitor->thresholds = setup->settings->alarms;
+    wake_init(monitor);
+    process_register(setup->metrics, setup->name);
+    status = alarms_new(setup->metrics, &monitor->alarms, err);
+    if (status == STATUS_OK)
+        status = history_new((size_t)setup->settings->history_series_max, &monitor->history, err);
+    if (status == STATUS_OK)
+        status = listen_start(monitor, &address, err);
+    if (status == STATUS_OK)
+        status = sampler_start(monitor, err);
+    if (status != STATUS_OK) {
+        monitor_stop(monitor);
         return status;
     }
-    const union MHD_DaemonInfo *info =
-        MHD_get_daemon_info(monitor->daemon, MHD_DAEMON_INFO_BIND_PORT);
-    monitor->port = info && info->port ? (int)info->port : (int)ntohs(address.sin_port);
     *ret_monitor = monitor;
     return STATUS_OK;
 }
@@ -177,9 +136,26 @@ int monitor_port(const struct monitor *monitor) {
     return monitor->port;
 }
 
+void monitor_alarms_set(struct monitor *monitor, const struct monitor_alarms *alarms) {
+    pthread_mutex_lock(&monitor->lock);
+    monitor->thresholds = *alarms;
+    pthread_mutex_unlock(&monitor->lock);
+}
+
 void monitor_stop(struct monitor *monitor) {
     if (!monitor)
         return;
-    MHD_stop_daemon(monitor->daemon);
+    pthread_mutex_lock(&monitor->lock);
+    monitor->stopping = true;
+    pthread_cond_signal(&monitor->wake);
+    pthread_mutex_unlock(&monitor->lock);
+    if (monitor->sampling)
+        (void)pthread_join(monitor->sampler, NULL);
+    if (monitor->daemon)
+        MHD_stop_daemon(monitor->daemon);
+    history_free(monitor->history);
+    alarms_free(monitor->alarms);
+    pthread_cond_destroy(&monitor->wake);
+    pthread_mutex_destroy(&monitor->lock);
     memory_free(monitor);
 }

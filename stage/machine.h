@@ -87,6 +87,7 @@ struct report {
     struct metric **records; // [input_count]
     struct metric **lag;     // [input_count]
     struct metric *steps, *commits, *checkpoints, *refolded, *recoveries, *lag_seconds, *unbalanced;
+    struct metric *checkpoint_timestamp;
     struct metric_histogram *commit_seconds, *checkpoint_seconds, *checkpoint_pause;
     int64_t *offsets;  // [input_count]: for the group's offsets
     int64_t gauges_us; // when the gauges were set
@@ -231,5 +232,7 @@ void report_periodic(struct runner *runner);
 int64_t runner_lag_records(struct runner *runner, uint32_t slot); // -1 = not known
 int64_t runner_lag_ms(struct runner *runner);                     // -1 = not known
 void metric_count(struct metric *metric, double amount);          // NULL is fine
+// A checkpoint holds all that was committed age_us ago.
+void report_checkpoint(struct runner *runner, int64_t age_us);
 
 #endif

@@ -13,6 +13,12 @@ void metric_count(struct metric *metric, double amount) {
         metric_add(metric, amount);
 }
 
+void report_checkpoint(struct runner *runner, int64_t age_us) {
+    if (runner->report.checkpoint_timestamp)
+        metric_set(runner->report.checkpoint_timestamp,
+                   (double)runner->clock->wall_ms(runner->clock) / 1000 - (double)age_us / 1e6);
+}
+
 static struct metric *series(struct runner *runner, enum metric_type type, const char *what,
                              const char *key, const char *value, int32_t partition,
                              const char *help) {
@@ -67,6 +73,10 @@ static void report_register(struct runner *runner) {
                                  "where there is none yet.");
     report->unbalanced = series(runner, METRIC_GAUGE, "accounts_unbalanced", NULL, NULL, -1,
                                 "Accounts whose sums do not hold: anything but 0 is a defect.");
+    report->checkpoint_timestamp =
+        series(runner, METRIC_GAUGE, "checkpoint_timestamp_seconds", NULL, NULL, -1,
+               "When a checkpoint last held all that was committed (Unix time); at start, then.");
+    report_checkpoint(runner, 0);
     report->commit_seconds =
         histogram(runner, "commit_seconds", "Time that a commit takes, in seconds.");
     report->checkpoint_seconds =

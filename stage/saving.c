@@ -68,6 +68,7 @@ static enum status durable(struct runner *runner, int64_t oldest_place, struct e
     saving_drop(runner);
     runner->status.checkpoints++;
     metric_count(runner->report.checkpoints, 1);
+    report_checkpoint(runner, now_us(runner) - runner->saving_us);
     if (runner->report.checkpoint_seconds)
         metric_observe(runner->report.checkpoint_seconds,
                        (double)(now_us(runner) - runner->saving_us) / 1e6);
@@ -98,8 +99,11 @@ static enum status begin(struct runner *runner, struct error *err) {
     if (status != STATUS_OK)
         return status;
     runner->checkpoint_us = runner->saving_us = now_us(runner);
-    if (runner->positioned || runner->checkpoint_place == log_writer_journal_place(runner->writer))
+    if (runner->positioned ||
+        runner->checkpoint_place == log_writer_journal_place(runner->writer)) {
+        report_checkpoint(runner, 0);
         return STATUS_OK;
+    }
     return cut(runner, err);
 }
 

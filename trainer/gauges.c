@@ -62,6 +62,22 @@ static void alarms_tell(struct trainer *trainer) {
     trainer->alarms_told = alarms;
 }
 
+// Tables are told apart by the first feature that reads them.
+static void table_gauges(const struct trainer *trainer, struct metrics *metrics) {
+    const struct model *model = learner_model(trainer->learner);
+    for (size_t table = 0; table < trainer->shape.table_count; table++) {
+        size_t field = 0;
+        while (field + 1 < trainer->shape.field_count &&
+               trainer->shape.fields[field].table != table)
+            field++;
+        char labels[1024] = "";
+        metrics_label(labels, sizeof labels, "feature", trainer->shape.fields[field].name);
+        metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_table_rows", labels,
+                               "Rows of the embedding table that the feature reads."),
+                   (double)model_table_rows(model, table));
+    }
+}
+
 enum status gauges_committing(void *state, struct error *err) {
     struct trainer *trainer = state;
     struct metrics *metrics = trainer->setup.metrics;
@@ -77,6 +93,7 @@ enum status gauges_committing(void *state, struct error *err) {
     report_gauges(&report, metrics);
     for (size_t task = 0; task < trainer->shape.task_count; task++)
         task_gauges(trainer, metrics, task);
+    table_gauges(trainer, metrics);
     const struct trainer_counts *counts = &trainer->counts;
     const struct {
         const char *name, *help;

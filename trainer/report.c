@@ -167,16 +167,16 @@ void report_print(const struct report *report, FILE *stream) {
 
 static void gauge_set(struct metrics *metrics, const char *name, const char *labels,
                       const char *help, double value) {
-    if (isfinite(value))
-        metric_set(metrics_get(metrics, METRIC_GAUGE, name, labels, help), value);
+    metric_set(metrics_get(metrics, METRIC_GAUGE, name, labels, help), value);
 }
 
 static void gauges_set(const struct report *report, struct metrics *metrics, size_t task,
                        uint32_t domain, enum evaluate_bucket bucket, bool windowed) {
     struct evaluate_measures measures;
-    evaluate_measure(report->evaluate, task, domain, bucket, windowed, &measures);
+    evaluate_measure(report->evaluate, task, domain, bucket, false, &measures);
     if (measures.count == 0)
         return;
+    evaluate_measure(report->evaluate, task, domain, bucket, windowed, &measures);
     char labels[4 * DOMAINS_NAME_MAX + 256] = "";
     metrics_label(labels, sizeof labels, "task", spec_task_at(report->spec, task)->name);
     metrics_label(labels, sizeof labels, "domain",
@@ -185,13 +185,18 @@ static void gauges_set(const struct report *report, struct metrics *metrics, siz
         metrics_label(labels, sizeof labels, "popularity", bucket_names[bucket]);
     metrics_label(labels, sizeof labels, "window", windowed ? "recent" : "ever");
     gauge_set(metrics, "freshet_trainer_auc", labels,
-              "Online AUC, predicted before learnt, labels final.", measures.auc);
+              "Online AUC, predicted before learnt, labels final; NaN without both classes.",
+              measures.auc);
+    gauge_set(metrics, "freshet_trainer_auc_error", labels,
+              "Standard error of the AUC (Hanley and McNeil).", measures.auc_error);
     gauge_set(metrics, "freshet_trainer_normalised_entropy", labels,
               "Log loss over the entropy of the base rate.", measures.normalised_entropy);
     gauge_set(metrics, "freshet_trainer_calibration", labels, "Predicted over observed positives.",
               measures.calibration);
     gauge_set(metrics, "freshet_trainer_measured_labels", labels, "Final labels measured.",
               (double)measures.count);
+    gauge_set(metrics, "freshet_trainer_measured_positives", labels,
+              "Final labels measured that are positive.", (double)measures.positives);
 }
 
 static void users_gauges(const struct report *report, struct metrics *metrics, size_t task) {

@@ -26,10 +26,10 @@ void report_json(const struct report *report, struct buffer *into);
 // One line a task and domain, and by popularity: labels measured, positives, AUC with its standard
 // error, NE, calibration.
 void report_print(const struct report *report, FILE *stream);
-// freshet_trainer_auc, _normalised_entropy, _calibration, _measured_labels by task, domain and
-// window
-// ("ever", "recent"), those of head, torso and tail with a label `popularity`; _user_auc and
-// _drift_alarms_total. What has no label has no series.
+// freshet_trainer_auc, _auc_error, _normalised_entropy, _calibration, _measured_labels and
+// _measured_positives by task, domain and window ("ever", "recent"), those of head, torso and tail
+// with a label `popularity`, NaN where a measure has no value; _user_auc and _drift_alarms_total.
+// What has no label has no series.
 void report_gauges(const struct report *report, struct metrics *metrics);
 
 #endif

@@ -14,6 +14,7 @@
 
 struct state {
     struct metrics *metrics;
+    struct monitor_settings settings;
     struct monitor *monitor;
     struct monitor_health health;
 };
@@ -22,19 +23,34 @@ static void tell_health(void *self, struct monitor_health *ret_health) {
     *ret_health = ((struct state *)self)->health;
 }
 
+static struct monitor_setup setup_of(struct state *state) {
+    return (struct monitor_setup){.settings = &state->settings,
+                                  .metrics = state->metrics,
+                                  .name = "shop",
+                                  .stages = "trainer",
+                                  .directories = {"/"},
+                                  .health = tell_health,
+                                  .self = state};
+}
+
 static int begin(void **test) {
     static struct state state;
     struct error err;
     memset(&state, 0, sizeof state);
     state.health = (struct monitor_health){.alive = true, .ready = true};
-    struct monitor_settings settings = {"127.0.0.1:0", 8, 5000};
+    state.settings = (struct monitor_settings){.listen = "127.0.0.1:0",
+                                               .connections_max = 8,
+                                               .timeout_ms = 5000,
+                                               .sample_interval_ms = 100,
+                                               .history_series_max = 100,
+                                               .alarms = {.window_ms = 1000, .drop_share = 1}};
     if (metrics_new(&state.metrics, &err) != STATUS_OK)
         return -1;
     metric_add(metrics_get(state.metrics, METRIC_COUNTER, "freshet_test_things_total", "kind=\"a\"",
                            "Things."),
                3);
-    if (monitor_start(&settings, state.metrics, tell_health, &state, &state.monitor, &err) !=
-        STATUS_OK)
+    struct monitor_setup setup = setup_of(&state);
+    if (monitor_start(&setup, &state.monitor, &err) != STATUS_OK)
         return -1;
     *test = &state;
     return 0;
@@ -105,17 +121,16 @@ static void an_address_that_cannot_be_used_is_named(void **test) {
     struct monitor *monitor;
     struct error err;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct monitor_settings settings = {bad[i], 8, 5000};
-        assert_int_equal(
-            monitor_start(&settings, state->metrics, tell_health, state, &monitor, &err),
-            STATUS_INVALID);
+        state->settings.listen = bad[i];
+        struct monitor_setup setup = setup_of(state);
+        assert_int_equal(monitor_start(&setup, &monitor, &err), STATUS_INVALID);
         assert_non_null(strstr(err.message, bad[i]));
     }
     char taken[32];
     snprintf(taken, sizeof taken, "127.0.0.1:%d", monitor_port(state->monitor));
-    struct monitor_settings settings = {taken, 8, 5000};
-    assert_int_equal(monitor_start(&settings, state->metrics, tell_health, state, &monitor, &err),
-                     STATUS_IO);
+    state->settings.listen = taken;
+    struct monitor_setup setup = setup_of(state);
+    assert_int_equal(monitor_start(&setup, &monitor, &err), STATUS_IO);
 }
 
 int main(void) {

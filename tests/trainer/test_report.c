@@ -113,7 +113,10 @@ static void gauges_carry_task_domain_and_window(void **state) {
         "freshet_trainer_measured_labels{task=\"click\",domain=\"all\",window=\"recent\"} 20"));
     assert_non_null(
         strstr(rendered, "freshet_trainer_auc{task=\"click\",domain=\"home\",window=\"ever\"} 1"));
-    assert_null(strstr(rendered, "NaN"));
+    assert_non_null(strstr(
+        rendered,
+        "freshet_trainer_measured_positives{task=\"click\",domain=\"all\",window=\"ever\"} "));
+    assert_null(strstr(rendered, "{task=\"li\\\"ke\"")); // no label, no series
     buffer_deinit(&text);
     metrics_free(metrics);
     evaluate_free(evaluate);
