@@ -13,8 +13,14 @@ struct backward {
     struct activations *act;
     const struct lane *lane;
     size_t pass;
-    real *scratch; // network_scratch
+    real *scratch;  // network_scratch
+    uint32_t tasks; // whose losses the pass is of, as bits
 };
+
+// Whether a tower's slopes are of this pass at all.
+static bool runs(const struct backward *back, size_t tower) {
+    return tower == NETWORK_NONE || (back->model->feeds[tower] & back->tasks) != 0;
+}
 
 static void layer_rows(const struct backward *back, const struct layer *layer, size_t first,
                        size_t rows, size_t domain, bool accumulate) {
@@ -73,16 +79,15 @@ static void tower_back(const struct backward *back, size_t task, bool accumulate
     }
 }
 
-static void auxiliary_back(const struct backward *back, size_t task, size_t task_end,
-                           const bool *active) {
+static void auxiliary_back(const struct backward *back) {
     const struct model *model = back->model;
     size_t begin = model->tower_begin[model->spec.task_count];
     if (begin == model->auxiliary_end)
         return;
     size_t hidden_end = model->auxiliary_end - model->spec.task_count;
     bool accumulate = false;
-    for (size_t k = task; k < task_end; k++) {
-        if (!active[k])
+    for (size_t k = 0; k < model->spec.task_count; k++) {
+        if (!runs(back, k))
             continue;
         layer_back(back, &model->layers[hidden_end + k], accumulate);
         accumulate = true;
@@ -102,22 +107,16 @@ static void softmax_back(const real *gate, real *slope, size_t count) {
         slope[i] = gate[i] * (slope[i] - sum);
 }
 
-// Whether a pass for the active ones of [task, task_end) goes through what `owner` owns.
-static bool takes_part(size_t owner, size_t task, size_t task_end, const bool *active) {
-    return owner == NETWORK_NONE || (owner >= task && owner < task_end && active[owner]);
-}
-
 // Experts and gates begin with slopes of 0: mixtures add to them, and not all do so in each pass.
-static void mixtures_clear(const struct backward *back, size_t task, size_t task_end,
-                           const bool *active) {
+static void mixtures_clear(const struct backward *back) {
     const struct model *model = back->model;
     for (size_t i = 0; i < model->mixture_count; i++) {
         const struct mixture *mixture = &model->mixtures[i];
-        if (takes_part(model->planes[mixture->gate_plane].task, task, task_end, active))
+        if (runs(back, model->planes[mixture->gate_plane].task))
             plane_clear(back, mixture->gate_plane, mixture->gate_offset, mixture->gates);
         for (size_t p = mixture->part; p < mixture->part + mixture->parts; p++) {
             const struct mixture_part *part = &model->parts[p];
-            if (part->first && takes_part(model->planes[part->plane].task, task, task_end, active))
+            if (part->first && runs(back, model->planes[part->plane].task))
                 plane_clear(back, part->plane, part->offset, part->experts * mixture->width);
         }
     }
@@ -148,19 +147,18 @@ static void mix_back(const struct backward *back, const struct mixture *mixture)
 }
 
 // The trunk's layers and mixtures in reverse order.
-static void trunk_back(const struct backward *back, size_t task, size_t task_end,
-                       const bool *active, bool input_begun) {
+static void trunk_back(const struct backward *back, bool input_begun) {
     const struct model *model = back->model;
     size_t mixture = model->mixture_count;
-    mixtures_clear(back, task, task_end, active);
+    mixtures_clear(back);
     for (size_t l = model->trunk_end;; l--) {
         for (; mixture > 0 && model->mixtures[mixture - 1].after == l; mixture--)
-            if (takes_part(model->mixtures[mixture - 1].task, task, task_end, active))
+            if (runs(back, model->mixtures[mixture - 1].tower))
                 mix_back(back, &model->mixtures[mixture - 1]);
         if (l == 0)
             return;
         const struct layer *layer = &model->layers[l - 1];
-        if (!takes_part(layer->task, task, task_end, active))
+        if (!runs(back, layer->tower))
             continue;
         if (layer->out_offset + layer->out == model->planes[layer->out_plane].columns)
             plane_mask(back, layer->out_plane); // before the last of a plane's layers, met first
@@ -190,18 +188,18 @@ static void norm_back(const struct backward *back) {
 void network_backward(const struct model *model, struct activations *act, const struct lane *lane,
                       size_t pass, size_t task, size_t task_end, const bool *active,
                       real *scratch) {
-    struct backward back = {model, act, lane, pass, scratch};
-    bool accumulate = false;
-    for (size_t k = task; k < task_end; k++) {
-        if (!active[k])
-            continue;
-        bool shared = model->planes[model->mix_plane[k]].task == NETWORK_NONE;
-        tower_back(&back, k, shared && accumulate);
-        accumulate = true;
+    struct backward back = {model, act, lane, pass, scratch, 0};
+    for (size_t k = task; k < task_end; k++)
+        back.tasks |= active[k] ? UINT32_C(1) << k : 0;
+    for (size_t k = 0; k < model->spec.task_count; k++) {
+        bool begun = false; // another tower has put slopes on what this one reads
+        for (size_t j = 0; j < k; j++)
+            begun = begun || (runs(&back, j) && model->mix_plane[j] == model->mix_plane[k]);
+        if (runs(&back, k))
+            tower_back(&back, k, begun);
     }
-    auxiliary_back(&back, task, task_end, active);
-    trunk_back(&back, task, task_end, active,
-               model->auxiliary_end > model->tower_begin[model->spec.task_count]);
+    auxiliary_back(&back);
+    trunk_back(&back, model->auxiliary_end > model->tower_begin[model->spec.task_count]);
     norm_back(&back);
 }
 

@@ -31,10 +31,12 @@ static size_t tensor_add(struct model *model, const char *name, size_t rows, siz
 }
 
 static size_t weight_add(struct model *model, const char *name, size_t rows, size_t columns,
-                         size_t task) {
+                         size_t tower) {
+    size_t task = network_owner(model, tower);
     return tensor_add(model, name, rows, columns,
                       (struct tensor_traits){.role = TENSOR_WEIGHT,
                                              .task = task,
+                                             .tower = tower,
                                              .shared_columns = task == NETWORK_NONE ? columns : 0,
                                              .domain = NETWORK_NONE,
                                              .star = NETWORK_NONE});
@@ -67,14 +69,15 @@ void build_star(struct model *model, size_t tensor, bool additive) {
     }
 }
 
-size_t build_plane(struct model *model, size_t columns, size_t task, size_t relu) {
+size_t build_plane(struct model *model, size_t columns, size_t tower, size_t relu) {
     if (model->planes)
         model->planes[model->plane_count] =
-            (struct plane){.columns = columns, .task = task, .relu = relu};
+            (struct plane){.columns = columns, .task = network_owner(model, tower), .relu = relu};
     return model->plane_count++;
 }
 
 void build_layer(struct model *model, struct layer layer) {
+    layer.task = network_owner(model, layer.tower);
     if (model->layers)
         model->layers[model->layer_count] = layer;
     model->layer_count++;
@@ -108,7 +111,7 @@ size_t build_mixture(struct model *model, struct mixture mixture, const struct m
     return model->mixture_count++;
 }
 
-size_t build_tensor(struct model *model, size_t rows, size_t columns, size_t task,
+size_t build_tensor(struct model *model, size_t rows, size_t columns, size_t tower,
                     const char *format, ...) {
     char name[128];
     va_list arguments;
@@ -116,7 +119,7 @@ size_t build_tensor(struct model *model, size_t rows, size_t columns, size_t tas
     int length = vsnprintf(name, sizeof name, format, arguments);
     va_end(arguments);
     REQUIRE(length > 0 && (size_t)length < sizeof name);
-    return weight_add(model, name, rows, columns, task);
+    return weight_add(model, name, rows, columns, tower);
 }
 
 static void build_tower(struct model *model, size_t task) {
@@ -138,7 +141,7 @@ static void build_tower(struct model *model, size_t task) {
                                           .bias = bias,
                                           .bias_columns = out,
                                           .relu = last ? 0 : out,
-                                          .task = task});
+                                          .tower = task});
         if (star) {
             build_star(model, weight, false);
             build_star(model, bias, true);
@@ -166,7 +169,7 @@ static void build_auxiliary(struct model *model) {
                                           .bias = bias,
                                           .bias_columns = out,
                                           .relu = out,
-                                          .task = NETWORK_NONE});
+                                          .tower = NETWORK_NONE});
         plane = out_plane;
         in = out;
     }
@@ -179,7 +182,7 @@ static void build_auxiliary(struct model *model) {
                                           .weight = build_tensor(model, in, 1, k,
                                                                  "auxiliary.task.%zu.weight", k),
                                           .bias = NETWORK_NONE,
-                                          .task = k});
+                                          .tower = k});
     for (size_t p = 0; p < model->domain_count; p++) {
         size_t at = build_tensor(model, 1, NETWORK_DOMAIN_DIMENSION, NETWORK_NONE,
                                  "domain.%zu.embedding", p);
@@ -194,6 +197,7 @@ static size_t moments_add(struct model *model, const char *name, size_t columns)
     return tensor_add(model, name, 3, columns,
                       (struct tensor_traits){.role = TENSOR_MOMENTS,
                                              .task = NETWORK_NONE,
+                                             .tower = NETWORK_NONE,
                                              .domain = NETWORK_NONE,
                                              .star = NETWORK_NONE});
 }
@@ -220,6 +224,7 @@ static void build_statistics(struct model *model) {
         tensor_add(model, name, 1, model->table_dimension[t] + model->wide,
                    (struct tensor_traits){.role = TENSOR_DEFAULT_ROW,
                                           .task = NETWORK_NONE,
+                                          .tower = NETWORK_NONE,
                                           .domain = NETWORK_NONE,
                                           .star = NETWORK_NONE});
     }
@@ -229,7 +234,9 @@ static void build_all(struct model *model) {
     model->plane_count = model->layer_count = model->tensor_count = model->weight_elements = 0;
     model->mixture_count = model->part_count = 0;
     build_plane(model, model->columns, NETWORK_NONE, 0);
-    model->logit_plane = build_plane(model, model->spec.task_count, 0, 0);
+    model->logit_plane = build_plane(model, model->spec.task_count, NETWORK_NONE, 0);
+    if (model->planes && !model->related)
+        model->planes[model->logit_plane].task = 0; // each pass has slopes of one column alone
     build_trunk(model);
     for (size_t k = 0; k < model->spec.task_count; k++) {
         model->tower_begin[k] = model->layer_count;
@@ -253,6 +260,10 @@ static bool inputs_lay_out(struct model *model) {
         model->table_dimension[spec->fields[f].table] = spec->fields[f].dimension;
     }
     bool star = spec->settings.domains == MODEL_DOMAINS_STAR;
+    model->related = spec->settings.relation == MODEL_ESMM;
+    for (size_t k = 0; k < spec->task_count; k++)
+        for (size_t tower = k; tower != NETWORK_NONE; tower = network_given(model, tower))
+            model->feeds[tower] |= UINT32_C(1) << k;
     model->wide = spec->settings.wide ? spec->task_count : 0;
     model->domain_count = star ? (size_t)spec->settings.domains_max + 1 : 1;
     model->features = model->embedded + 2 * spec->numeric_count;
@@ -289,14 +300,16 @@ static bool layers_pack(struct model *model) {
 }
 
 // Whether first products may be taken once an id: nobody else reads the input, and what the first
-// layer makes of a field's values is the same for all rows.
+// layer makes of a field's values is the same for all rows. Related tasks' slopes of the wide part
+// lie in several passes, which ids do not gather.
 static bool factorable(const struct model *model) {
     size_t readers = 0;
     for (size_t l = 0; l < model->layer_count; l++)
         readers += model->layers[l].in_plane == 0;
-    return model->spec.categorical_count > 0 && readers == 1 && model->layers[0].in_plane == 0 &&
-           model->layers[0].task == NETWORK_NONE && !model->layers[0].single &&
-           !model->traits[model->layers[0].weight].fuses && model->norm_gamma == NETWORK_NONE;
+    return model->spec.categorical_count > 0 && !model->related && readers == 1 &&
+           model->layers[0].in_plane == 0 && model->layers[0].task == NETWORK_NONE &&
+           !model->layers[0].single && !model->traits[model->layers[0].weight].fuses &&
+           model->norm_gamma == NETWORK_NONE;
 }
 
 static bool fields_pack(struct model *model) {

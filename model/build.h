@@ -5,13 +5,14 @@
 
 #include "model/network.h"
 
-// A weight tensor [rows][columns] under a formatted name; returns its index.
+// A weight tensor [rows][columns] of a tower (NETWORK_NONE = shared) under a formatted name;
+// returns its index.
 PRINTF_LIKE(5, 6)
-size_t build_tensor(struct model *model, size_t rows, size_t columns, size_t task,
+size_t build_tensor(struct model *model, size_t rows, size_t columns, size_t tower,
                     const char *format, ...);
 void build_star(struct model *model, size_t tensor, bool additive); // domains' own beside it
-size_t build_plane(struct model *model, size_t columns, size_t task, size_t relu);
-void build_layer(struct model *model, struct layer layer);
+size_t build_plane(struct model *model, size_t columns, size_t tower, size_t relu);
+void build_layer(struct model *model, struct layer layer); // its task follows from its tower
 // `parts` in the order of the gate's columns; parts without experts are left out. Returns its
 // index.
 size_t build_mixture(struct model *model, struct mixture mixture, const struct mixture_part *parts,

@@ -17,7 +17,7 @@ struct group {
     size_t plane, in;        // what it reads
     size_t experts;          // may be 0
     size_t gates;            // columns
-    size_t task;             // whose the group is; NETWORK_NONE = shared
+    size_t tower;            // whose the group is; NETWORK_NONE = shared
     bool gates_owned;        // of a shared group, nevertheless a task's own
     struct mixture_part out; // made
     size_t gate_plane;       // made; gates lie behind the first layer's experts
@@ -33,13 +33,13 @@ static void stars_add(struct model *model, size_t weight, size_t bias) {
 // Gates have no bias of their own: it would only move all rows alike towards one expert.
 static void build_first(struct model *model, struct group *group, size_t width) {
     size_t experts = group->experts * width, out = experts + group->gates;
-    group->gate_plane = build_plane(model, out, group->task, experts);
-    size_t weight = build_tensor(model, group->in, out, group->task, "%s.0.weight", group->name);
+    group->gate_plane = build_plane(model, out, group->tower, experts);
+    size_t weight = build_tensor(model, group->in, out, group->tower, "%s.0.weight", group->name);
     if (group->gates_owned && weight < model->tensor_capacity)
         model->traits[weight].shared_columns = experts;
     // A group of gates alone keeps a bias of one column that nothing reads.
     size_t bias =
-        build_tensor(model, 1, experts ? experts : 1, group->task, "%s.0.bias", group->name);
+        build_tensor(model, 1, experts ? experts : 1, group->tower, "%s.0.bias", group->name);
     build_layer(model, (struct layer){.in_plane = group->plane,
                                       .in = group->in,
                                       .out_plane = group->gate_plane,
@@ -48,7 +48,7 @@ static void build_first(struct model *model, struct group *group, size_t width) 
                                       .bias = bias,
                                       .bias_columns = experts,
                                       .relu = experts,
-                                      .task = group->task});
+                                      .tower = group->tower});
     stars_add(model, weight, bias);
     group->out = (struct mixture_part){.plane = group->gate_plane, .experts = group->experts};
 }
@@ -56,9 +56,9 @@ static void build_first(struct model *model, struct group *group, size_t width) 
 static void build_further(struct model *model, struct group *group, size_t l, size_t in,
                           size_t out) {
     size_t n = group->experts, in_plane = group->out.plane;
-    size_t plane = build_plane(model, n * out, group->task, n * out);
-    size_t weight = build_tensor(model, n * in, out, group->task, "%s.%zu.weight", group->name, l);
-    size_t bias = build_tensor(model, n, out, group->task, "%s.%zu.bias", group->name, l);
+    size_t plane = build_plane(model, n * out, group->tower, n * out);
+    size_t weight = build_tensor(model, n * in, out, group->tower, "%s.%zu.weight", group->name, l);
+    size_t bias = build_tensor(model, n, out, group->tower, "%s.%zu.bias", group->name, l);
     for (size_t e = 0; e < n; e++)
         build_layer(model, (struct layer){.in_plane = in_plane,
                                           .in_offset = e * in,
@@ -72,7 +72,7 @@ static void build_further(struct model *model, struct group *group, size_t l, si
                                           .bias_offset = e * out,
                                           .bias_columns = out,
                                           .relu = out,
-                                          .task = group->task});
+                                          .tower = group->tower});
     stars_add(model, weight, bias);
     group->out.plane = plane;
 }
@@ -95,15 +95,16 @@ static size_t gates_begin(const struct model *model, const struct group *group) 
 }
 
 static size_t gate_one(struct model *model, const struct group *group, size_t offset, size_t gates,
-                       const struct mixture_part *parts, size_t count, size_t task) {
-    return build_mixture(model,
-                         (struct mixture){.gate_plane = group->gate_plane,
-                                          .gate_offset = gates_begin(model, group) + offset,
-                                          .gates = gates,
-                                          .width = width_of(model),
-                                          .out_plane = build_plane(model, width_of(model), task, 0),
-                                          .task = task},
-                         parts, count);
+                       const struct mixture_part *parts, size_t count, size_t tower) {
+    return build_mixture(
+        model,
+        (struct mixture){.gate_plane = group->gate_plane,
+                         .gate_offset = gates_begin(model, group) + offset,
+                         .gates = gates,
+                         .width = width_of(model),
+                         .out_plane = build_plane(model, width_of(model), tower, 0),
+                         .tower = tower},
+        parts, count);
 }
 
 static size_t out_of(const struct model *model, size_t mixture) {
@@ -120,7 +121,7 @@ static void build_one_group(struct model *model) {
                           .in = model->features,
                           .experts = n,
                           .gates = gates * n,
-                          .task = NETWORK_NONE,
+                          .tower = NETWORK_NONE,
                           .gates_owned = settings->sharing == MODEL_MMOE};
     build_group(model, &group);
     for (size_t k = 0; k < tasks; k++) {
@@ -154,7 +155,7 @@ static void build_level(struct model *model, size_t level, size_t in, size_t *pl
                                    .gates = of_task    ? own + shared
                                             : left > 0 ? tasks * own + shared
                                                        : 0,
-                                   .task = of_task && left == 0 ? g : NETWORK_NONE,
+                                   .tower = of_task && left == 0 ? g : NETWORK_NONE,
                                    .gates_owned = of_task && left == 1};
         int length = of_task ? snprintf(groups[g].name, sizeof groups[g].name,
                                         "trunk.level.%zu.task.%zu", level, g)

@@ -24,7 +24,8 @@ size_t gradient_pieces(const struct model *model, struct piece *ret_pieces) {
                                                    .layer = l,
                                                    .column = column,
                                                    .columns = columns,
-                                                   .task = layer->task};
+                                                   .task = layer->task,
+                                                   .tower = layer->tower};
             count++;
             if (columns == left)
                 break;
@@ -32,13 +33,14 @@ size_t gradient_pieces(const struct model *model, struct piece *ret_pieces) {
     }
     if (model->norm_gamma != NETWORK_NONE) {
         if (ret_pieces)
-            ret_pieces[count] = (struct piece){.kind = PIECE_NORM, .task = NETWORK_NONE};
+            ret_pieces[count] =
+                (struct piece){.kind = PIECE_NORM, .task = NETWORK_NONE, .tower = NETWORK_NONE};
         count++;
     }
     if (model->domain_embedding != NETWORK_NONE) {
         if (ret_pieces)
-            ret_pieces[count] =
-                (struct piece){.kind = PIECE_DOMAIN_EMBEDDING, .task = NETWORK_NONE};
+            ret_pieces[count] = (struct piece){
+                .kind = PIECE_DOMAIN_EMBEDDING, .task = NETWORK_NONE, .tower = NETWORK_NONE};
         count++;
     }
     return count;

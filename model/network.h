@@ -39,7 +39,8 @@ enum tensor_role {
 };
 struct tensor_traits {
     enum tensor_role role;
-    size_t task;           // NETWORK_NONE = shared by tasks
+    size_t task;           // whose loss alone it serves; NETWORK_NONE = shared by tasks
+    size_t tower;          // of a tower, whose; NETWORK_NONE = read by all
     size_t shared_columns; // leading columns that are shared; gates of tasks lie behind
     size_t domain;         // NETWORK_NONE = of no domain
     size_t star;           // first of the domains' own tensors; NETWORK_NONE = no star layer
@@ -60,6 +61,7 @@ struct layer {
     size_t bias, bias_offset, bias_columns; // bias NETWORK_NONE = none
     size_t relu;                            // leading output columns
     size_t task;                            // whose gradient; NETWORK_NONE = shared
+    size_t tower;                           // whose tower; NETWORK_NONE = read by all
     bool single;             // one output, a logit: taken as dot products, not packed
     real **packed, **turned; // [domains; 1 without a star layer]: the weight as a right operand,
                              // forward and backward; turned: NULL unless the model is trained
@@ -75,7 +77,7 @@ struct mixture {
     size_t gate_plane, gate_offset, gates;
     size_t part, parts; // of the model's parts, in the order of the gate's columns
     size_t out_plane, width;
-    size_t task; // whose passes; NETWORK_NONE = all
+    size_t tower; // that alone reads it; NETWORK_NONE = all do
 };
 
 struct model {
@@ -94,6 +96,8 @@ struct model {
     size_t domain_count;                // 1 without domains
     size_t *field_offset;               // [fields] column in the input
     size_t *table_dimension;            // [tables] row values without the wide part
+    bool related;                       // ESMM: predictions are products
+    uint32_t feeds[MODEL_TASKS_MAX];    // of a tower: the tasks whose losses go through it, as bits
     size_t wide;                        // weights behind a row: tasks, or 0
     size_t embedded, features, columns; // of the input: embedded; + numeric; + domain embedding
     struct plane *planes;
@@ -156,6 +160,21 @@ static inline const real *network_weight(const struct model *model, size_t tenso
 }
 static inline const real *network_norm(const struct model *model, size_t domain, size_t part) {
     return model->norm_scale + (domain * NORM_PARTS + part) * model->embedded;
+}
+
+// The task that a task's prediction is multiplied by; NETWORK_NONE = none.
+static inline size_t network_given(const struct model *model, size_t task) {
+    return model->related && model->spec.given[task] ? model->spec.given[task] - 1 : NETWORK_NONE;
+}
+// Whose tensors and planes a tower's are: the task's, or shared where other losses reach them.
+static inline size_t network_owner(const struct model *model, size_t tower) {
+    return tower == NETWORK_NONE || model->feeds[tower] != UINT32_C(1) << tower ? NETWORK_NONE
+                                                                                : tower;
+}
+
+// Whether a task's loss reaches what a tower owns.
+static inline bool network_feeds(const struct model *model, size_t tower, size_t task) {
+    return tower == NETWORK_NONE || (model->feeds[tower] >> task & 1) != 0;
 }
 
 // Rows of one domain, contiguous.
@@ -293,6 +312,7 @@ struct piece {
     size_t layer;
     size_t column, columns; // of the layer's outputs
     size_t task;            // NETWORK_NONE = shared: one gradient a pass
+    size_t tower;           // NETWORK_NONE = every pass has one
 };
 size_t gradient_pieces(const struct model *model, struct piece *ret_pieces /* NULL: count only */);
 // Elements that one gradient_take needs, lanes of so many rows.

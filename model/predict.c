@@ -1,5 +1,6 @@
 // Activations, and prediction of a block of rows with them.
 #include "model/network.h"
+#include "model/relation.h"
 
 static bool planes_get(real **planes, const struct model *model, size_t rows, size_t pass) {
     bool made = true;
@@ -149,8 +150,10 @@ void model_predict(const struct model *model, struct model_scratch *scratch,
     inputs_gather(model, batch, &resolved, &scratch->act, &lane);
     network_forward(model, &scratch->act, &lane, scratch->network);
     size_t tasks = model->spec.task_count;
-    const real *values = scratch->act.values[model->logit_plane];
-    for (size_t p = 0; p < rows; p++)
+    real *values = scratch->act.values[model->logit_plane];
+    for (size_t p = 0; p < rows; p++) {
+        relation_predict(model, values + p * tasks);
         for (size_t k = 0; k < tasks; k++)
             logits[k * rows + scratch->act.order[p] - first] = values[p * tasks + k];
+    }
 }

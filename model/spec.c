@@ -10,6 +10,7 @@
 enum { WIDTH_MAX = 65536, EXPERTS_MAX = 256, LEVELS_MAX = 8, DOMAINS_MAX = 4096, LAYERS_MAX = 16 };
 
 static const char *const sharings[] = {"shared_bottom", "omoe", "mmoe", "ple", NULL};
+static const char *const relations[] = {"independent", "esmm", NULL};
 static const char *const domains[] = {"none", "star", NULL};
 static const char *const norms[] = {"none", "moving", NULL};
 
@@ -50,6 +51,16 @@ static const struct option options[] = {
      .maximum = 0.9,
      .help = "Share of experts that training hides from a gate, row by row, so that gates do not "
              "settle on one expert; 0.1 is usual (Zhao et al., RecSys 2019), 0 is off."},
+    {.key = "relation",
+     .type = OPTION_CHOICE,
+     .offset = FIELD(relation),
+     .default_text = "independent",
+     .choices = relations,
+     .help =
+         "How tasks relate: each predicts its label on its own, or, where a task's `given` names "
+         "another, the product of both is predicted over all impressions (ESMM; Ma et al., "
+         "SIGIR 2018: pCTCVR = pCTR pCVR). What is measured and served for the task is then "
+         "the product."},
     {.key = "expert_layers",
      .type = OPTION_INTS,
      .offset = FIELD(expert_layers),
@@ -161,6 +172,28 @@ static enum status check_layers(const char *key, const struct option_ints *layer
     return STATUS_OK;
 }
 
+static enum status check_relation(const struct model_spec *spec, struct error *err) {
+    bool related = false;
+    for (size_t k = 0; k < spec->task_count; k++) {
+        size_t at = k, hops = 0;
+        for (; spec->given[at] != 0; hops++) {
+            if (spec->given[at] > spec->task_count || hops == spec->task_count)
+                return error_set(err, STATUS_INVALID,
+                                 "task %zu: the tasks that it is given lead nowhere or in a circle",
+                                 k);
+            at = spec->given[at] - 1;
+        }
+        related = related || hops > 0;
+    }
+    if (spec->settings.relation < MODEL_INDEPENDENT || spec->settings.relation > MODEL_ESMM)
+        return error_set(err, STATUS_INVALID, "key `model.relation`: no such relation");
+    if (spec->settings.relation == MODEL_ESMM && !related)
+        return error_set(err, STATUS_INVALID,
+                         "key `model.relation`: esmm needs a task whose `given` names its click "
+                         "task, found none in `data.tasks`");
+    return STATUS_OK;
+}
+
 static enum status check_settings(const struct model_settings *settings, struct error *err) {
     if (settings->sharing < MODEL_SHARED_BOTTOM || settings->sharing > MODEL_PLE)
         return error_set(err, STATUS_INVALID, "key `model.sharing`: no such way of sharing");
@@ -238,5 +271,6 @@ enum status model_spec_check(const struct model_spec *spec, struct error *err) {
         if (f == spec->field_count)
             return error_set(err, STATUS_INVALID, "the model: table %zu has no field", t);
     }
-    return check_settings(&spec->settings, err);
+    enum status status = check_relation(spec, err);
+    return status == STATUS_OK ? check_settings(&spec->settings, err) : status;
 }

@@ -7,6 +7,7 @@
 #include "config/option.h"
 
 enum model_sharing { MODEL_SHARED_BOTTOM, MODEL_OMOE, MODEL_MMOE, MODEL_PLE };
+enum model_relation { MODEL_INDEPENDENT, MODEL_ESMM };
 enum model_domains { MODEL_DOMAINS_NONE, MODEL_DOMAINS_STAR };
 enum model_norm { MODEL_NORM_NONE, MODEL_NORM_MOVING };
 
@@ -17,6 +18,7 @@ struct model_settings {
     int64_t task_experts;             // PLE: own ones a task and level; 0 = none
     int64_t levels;                   // PLE; 1 is CGC
     double expert_dropout;            // share of (row, gate, expert) that training leaves out
+    int relation;                     // enum model_relation
     struct option_ints expert_layers; // widths, e.g. [128, 64]; the shared bottom's layers as well
     struct option_ints tower_layers;  // hidden widths of each task's tower, e.g. [32]
     int domains;                      // enum model_domains
@@ -45,10 +47,11 @@ struct model_spec {
     size_t field_count, categorical_count;
     size_t numeric_count;
     size_t task_count, table_count;
+    uint32_t given[MODEL_TASKS_MAX]; // 1 + the task whose positives a task is defined on; 0 = all
     struct model_settings settings;
 };
 // STATUS_INVALID naming what does not fit: no field or task, fields out of order, a table of two
-// dimensions, experts without layers, bounds of widths.
+// dimensions, experts without layers, bounds of widths, ESMM without a task that is given another.
 CHECKED enum status model_spec_check(const struct model_spec *spec, struct error *err);
 
 #endif

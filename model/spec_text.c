@@ -53,6 +53,9 @@ void spec_text_write(const struct model_spec *spec, struct buffer *into) {
         option_write(&model_options.options[i], &spec->settings, into);
     buffer_append_text(into, "numeric %zu\ntasks %zu\ntables %zu\n", spec->numeric_count,
                        spec->task_count, spec->table_count);
+    for (size_t k = 0; k < spec->task_count; k++)
+        if (spec->given[k] != 0)
+            buffer_append_text(into, "given %zu %" PRIu32 "\n", k, spec->given[k] - 1);
     for (size_t i = 0; i < spec->field_count; i++) {
         const struct model_field *field = &spec->fields[i];
         buffer_append_text(into, "field %s %" PRIu32 " %" PRIu32 " ", field->multi ? "list" : "one",
@@ -180,12 +183,23 @@ static bool field_read(struct reading *reading, char *const *words, size_t count
     return true;
 }
 
+static bool given_read(struct reading *reading, char *const *words, size_t count) {
+    int64_t task, given;
+    if (count != 2 || !int_read(words[0], 0, MODEL_TASKS_MAX - 1, &task) ||
+        !int_read(words[1], 0, MODEL_TASKS_MAX - 1, &given) || reading->spec.given[task] != 0)
+        return false;
+    reading->spec.given[task] = (uint32_t)given + 1;
+    return true;
+}
+
 static bool line_read(struct reading *reading, char **words, size_t count) {
     static const char *const counted[] = {"numeric", "tasks", "tables"};
     for (size_t i = 0; i < 3; i++)
         if (strcmp(words[0], counted[i]) == 0)
             return count == 2 && reading->counts[i] < 0 &&
                    int_read(words[1], 0, FIELDS_MAX, &reading->counts[i]);
+    if (strcmp(words[0], "given") == 0)
+        return given_read(reading, words + 1, count - 1);
     if (strcmp(words[0], "field") == 0)
         return field_read(reading, words + 1, count - 1);
     if (strcmp(words[0], "end") == 0) {

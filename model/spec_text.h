@@ -9,6 +9,7 @@
 //   numeric 12
 //   tasks 3
 //   tables 21
+//   given 2 0                  (task 2 is defined on the positives of task 0)
 //   field one 0 16 user_id     (one | list, table, dimension, name with %XX for odd bytes)
 //   field list 1 16 tags
 //   end

@@ -77,7 +77,7 @@ CHECKED enum status learner_predict(struct learner *learner, const struct miniba
 // Shared parameters in groups, for readers of a step's report.
 enum learner_group {
     LEARNER_GROUP_ALL,
-    LEARNER_GROUP_TRUNK,      // experts and shared gates
+    LEARNER_GROUP_TRUNK,      // experts, shared gates, under ESMM the towers that are given
     LEARNER_GROUP_INPUTS,     // normalisation
     LEARNER_GROUP_AUXILIARY,  // STAR's auxiliary network and the domains' embeddings
     LEARNER_GROUP_EMBEDDINGS, // touched rows

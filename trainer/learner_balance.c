@@ -95,7 +95,7 @@ static enum learner_group group_of(const struct learner *learner, size_t block) 
     if (block >= learner->model->tensor_count)
         return LEARNER_GROUP_EMBEDDINGS;
     const char *name = learner->model->tensors[block].name;
-    if (strncmp(name, "trunk.", 6) == 0)
+    if (strncmp(name, "trunk.", 6) == 0 || strncmp(name, "tower.", 6) == 0)
         return LEARNER_GROUP_TRUNK;
     return strncmp(name, "norm.", 5) == 0 ? LEARNER_GROUP_INPUTS : LEARNER_GROUP_AUXILIARY;
 }

@@ -7,14 +7,13 @@
 #include "trainer/optimise.h"
 
 bool learner_pass_present(const struct learner *learner, size_t tensor, size_t pass) {
-    size_t domain = learner->model->traits[tensor].domain;
-    if (!learner->active_passes[pass] || domain == NETWORK_NONE)
-        return learner->active_passes[pass];
-    const bool *labelled = learner->domain_labelled + domain * learner->tasks;
-    if (!learner->summed)
-        return labelled[pass];
-    for (size_t k = 0; k < learner->tasks; k++)
-        if (labelled[k])
+    const struct tensor_traits *traits = &learner->model->traits[tensor];
+    const bool *labelled = traits->domain == NETWORK_NONE
+                               ? learner->active
+                               : learner->domain_labelled + traits->domain * learner->tasks;
+    for (size_t k = 0; k < learner->tasks && learner->active_passes[pass]; k++)
+        if ((learner->summed || k == pass) && labelled[k] &&
+            network_feeds(learner->model, traits->tower, k))
             return true;
     return false;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "model/relation.h"
 
 static const uint64_t unknown_stream = 0x756e6b6e6f776e; // apart from other draws of the seed
 
@@ -137,11 +138,6 @@ static void collect_work(void *self, size_t item, size_t worker) {
     learner->table_status[item] = status;
 }
 
-// -log p of the label under p = 1 / (1 + e^-z), without overflow.
-static double logloss(double z, double label) {
-    return (z > 0 ? z : 0) - z * label + log1p(exp(-fabs(z)));
-}
-
 static bool row_usable(const struct learner *learner, size_t row, const real *logits) {
     const struct minibatch *batch = learner->batch;
     for (size_t k = 0; k < learner->tasks; k++) {
@@ -154,33 +150,51 @@ static bool row_usable(const struct learner *learner, size_t row, const real *lo
     return true;
 }
 
-// Slopes of the logits: task weight x row weight x (p - y); a row that cannot be used leaves no
-// trace.
+// The slopes of a row's logits for task k's loss, zero to begin with.
+static real *row_slopes(const struct learner *learner, size_t k, size_t position) {
+    size_t plane = learner->model->logit_plane;
+    return activations_slope(&learner->act, learner->model, learner->summed ? 0 : k, plane) +
+           position * learner->tasks;
+}
+
+// Under ESMM the label is that of the whole chain: a conversion counts with its click.
+static double label_of(const struct learner *learner, size_t k, size_t row) {
+    const struct minibatch *batch = learner->batch;
+    double label = 1;
+    for (size_t at = k; at != NETWORK_NONE; at = network_given(learner->model, at)) {
+        float weight = batch->weights[at * batch->capacity + row];
+        if (weight < 0 || weight > 0)
+            label *= (double)batch->labels[at * batch->capacity + row];
+    }
+    return label;
+}
+
+// Losses and slopes of the logits: task weight x row weight x derivative; a row that cannot be used
+// leaves no trace.
 static void losses_take(struct learner *learner, const struct lane *lane,
                         struct lane_report *report) {
     const struct minibatch *batch = learner->batch;
-    size_t tasks = learner->tasks, plane = learner->model->logit_plane;
-    real *slopes = activations_slope(&learner->act, learner->model, 0, plane);
+    size_t tasks = learner->tasks;
     *report = (struct lane_report){0};
     for (size_t p = lane->first; p < lane->first + lane->rows; p++) {
-        const real *logits = learner->act.values[plane] + p * tasks;
+        const real *logits = learner->act.values[learner->model->logit_plane] + p * tasks;
         size_t row = learner->act.order[p];
         for (size_t k = 0; k < tasks; k++)
             learner->logits[k * batch->rows + row] = (float)logits[k];
         bool usable = row_usable(learner, row, logits);
         if (!usable)
             report->skipped++;
+        for (size_t k = 0; k < tasks; k++)
+            memset(row_slopes(learner, k, p), 0, tasks * sizeof(real));
         for (size_t k = 0; k < tasks; k++) {
             double weight = (double)batch->weights[k * batch->capacity + row];
-            double label = (double)batch->labels[k * batch->capacity + row];
-            slopes[p * tasks + k] = 0;
             if (!usable || !(weight < 0 || weight > 0))
                 continue;
-            double z = (double)logits[k];
-            report->loss[k] += weight * logloss(z, label);
+            report->loss[k] +=
+                weight * relation_loss(learner->model, k, logits, label_of(learner, k, row),
+                                       learner->task_weights[k] * weight,
+                                       row_slopes(learner, k, p));
             report->labelled[k]++;
-            slopes[p * tasks + k] =
-                (real)(learner->task_weights[k] * weight * (1 / (1 + exp(-z)) - label));
         }
         if (!usable)
             network_drop_row(learner->model, &learner->act, lane, p);
@@ -231,18 +245,20 @@ static void gradient_work(void *self, size_t item, size_t worker) {
         return;
     }
     const struct piece *piece = &learner->pieces[item / learner->passes];
-    size_t pass = item % learner->passes;
+    size_t pass = item % learner->passes, slopes = pass;
     double alpha;
     if (piece->task != NETWORK_NONE) {
         if (pass != 0 || !learner->active[piece->task])
             return;
         alpha = learner->alpha[piece->task];
+        slopes = learner->summed ? 0 : piece->task; // the pass that went through its tower
     } else {
-        if (!learner->active_passes[pass])
+        if (!learner->active_passes[pass] ||
+            (!learner->summed && !network_feeds(learner->model, piece->tower, pass)))
             return;
         alpha = pass_alpha(learner, pass);
     }
-    gradient_take(learner->model, &learner->act, piece, pass, learner->lane, learner->lane_count,
+    gradient_take(learner->model, &learner->act, piece, slopes, learner->lane, learner->lane_count,
                   (real)alpha, learner->gradients + pass * learner->model->weight_elements,
                   learner->workers[worker].gradient);
 }

@@ -14,6 +14,16 @@ static uint32_t table_of(const char *const *vocabularies, const struct model_fie
     return (uint32_t)(*tables)++;
 }
 
+// given[task]: 1 + the task that its `given` names, 0 = none.
+static void given_find(const struct spec *spec, uint32_t *given) {
+    for (size_t k = 0; k < spec->tasks.count; k++) {
+        const char *name = spec_task_at(spec, k)->given;
+        for (size_t other = 0; name && name[0] && other < spec->tasks.count; other++)
+            if (strcmp(spec_task_at(spec, other)->name, name) == 0)
+                given[k] = (uint32_t)other + 1;
+    }
+}
+
 enum status shape_of_spec(const struct spec *spec, const struct model_settings *settings,
                           struct arena *arena, struct model_spec *ret_shape, struct error *err) {
     static const enum spec_feature_kind kinds[] = {SPEC_CATEGORICAL, SPEC_MULTI};
@@ -45,6 +55,7 @@ enum status shape_of_spec(const struct spec *spec, const struct model_settings *
         }
     }
     shape.fields = fields;
+    given_find(spec, shape.given);
     struct rate_keys keys;
     enum status status = rate_keys_of(spec, arena, &keys, err);
     if (status != STATUS_OK)

@@ -263,12 +263,14 @@ static void sum_rows(const struct touched *touched, const struct model *model, c
 }
 
 static void sum_wide(const struct touched *touched, const struct model *model,
-                     const struct activations *act, size_t first, size_t count) {
+                     const struct activations *act, size_t pass, size_t first, size_t count,
+                     bool begun) {
     size_t tasks = model->spec.task_count;
-    const real *rows = activations_slope(act, model, 0, model->logit_plane);
+    const real *rows = activations_slope(act, model, pass, model->logit_plane);
     for (size_t u = first; u < first + count; u++) {
         real *sum = touched->gradients + (u + 1) * touched->stride - tasks;
-        memset(sum, 0, tasks * sizeof *sum);
+        if (!begun)
+            memset(sum, 0, tasks * sizeof *sum);
         for (uint32_t i = touched->begin[u]; i < touched->begin[u + 1]; i++) {
             struct occurrence place = touched->occurrences[i];
             const real *slopes = place.column == TOUCHED_ID ? act->ids.wide : rows;
@@ -289,8 +291,15 @@ void touched_sum(const struct touched *touched, const struct model *model,
         sum_rows(touched, model, slopes, act->raw ? model->embedded : model->columns,
                  act->ids.slopes ? act->ids.slopes[pass] : NULL, pass, first, count);
     }
-    if (model->wide)
-        sum_wide(touched, model, act, first, count);
+    // Logits have slopes a pass where tasks are related; else one plane holds those of all.
+    size_t passes = model->related ? touched->passes : 1;
+    bool begun = false;
+    for (size_t pass = 0; model->wide && pass < passes; pass++) {
+        if (passes > 1 && !active_passes[pass])
+            continue;
+        sum_wide(touched, model, act, pass, first, count, begun);
+        begun = true;
+    }
 }
 
 void touched_change(struct touched *touched, uint32_t slot) {

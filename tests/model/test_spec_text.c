@@ -24,6 +24,7 @@ static const struct model_spec spec = {
     .numeric_count = 4,
     .task_count = 3,
     .table_count = 2,
+    .given = {0, 1},
     .settings = {.sharing = MODEL_OMOE,
                  .levels = 1,
                  .experts = 8,
@@ -83,6 +84,7 @@ static void what_is_written_is_read_back_exactly(void **state) {
     }
     assert_int_equal(read.numeric_count, 4);
     assert_int_equal(read.task_count, 3);
+    assert_memory_equal(read.given, spec.given, sizeof spec.given);
     assert_int_equal(read.settings.sharing, MODEL_OMOE);
     assert_int_equal(read.settings.expert_layers.items[1], 64);
     assert_true(read.settings.embedding_init == 1. / 3);
@@ -129,6 +131,10 @@ static void mistakes_are_refused(void **state) {
         {"freshet-model 1", "freshet-model 2"},
         {"experts 8", "experts 8\nexperts 8"},
         {"experts 8", "experts 0"},
+        {"given 1 0", "given 1 7"},
+        {"given 1 0", "given 32 0"},
+        {"given 1 0", "given 1 1"},
+        {"given 1 0", "given 1 0\ngiven 1 0"},
         {"experts 8", "experts 8.5"},
         {"experts 8", "experts 99999999999999999999"},
         {"experts 8\n", ""},

@@ -58,6 +58,21 @@ def softmax(x):
     return Node(y, ((x, lambda d: y * (d - (d * y).sum(axis=1, keepdims=True))),))
 
 
+def sigmoid(x):
+    y = 1 / (1 + np.exp(-x.value))
+    return Node(y, ((x, lambda d: d * y * (1 - y)),))
+
+
+def product_loss(logits, labels, weights):
+    """The same for p = product of sigmoids of several logits (ESMM)."""
+    p = sigmoid(logits[0])
+    for z in logits[1:]:
+        p = p * sigmoid(z)
+    loss = -labels * np.log(p.value) - (1 - labels) * np.log(1 - p.value)
+    return Node((weights * loss).sum(),
+                ((p, lambda d: d * weights * (-labels / p.value + (1 - labels) / (1 - p.value))),))
+
+
 def columns(parts):
     """Puts nodes of equal rows side by side."""
     edges = np.cumsum([0] + [p.value.shape[1] for p in parts])

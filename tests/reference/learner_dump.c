@@ -135,6 +135,28 @@ static const struct named_case cases[] = {
     {"ple_three_levels_pcgrad_adam",
      {.sharing = MODEL_PLE, .experts = 1, .task_experts = 1, .levels = 3, ONE_LAYER, EMBEDDING},
      {ADAM, BALANCE(LEARNER_BALANCE_PCGRAD)}},
+    {"esmm",
+     {.sharing = MODEL_SHARED_BOTTOM, .relation = MODEL_ESMM, ONE_LAYER, EMBEDDING, .wide = true},
+     {ADAGRAD}},
+    {"esmm_chain_mmoe_star_metabalance",
+     {.sharing = MODEL_MMOE,
+      .experts = 2,
+      .relation = MODEL_ESMM,
+      TWO_LAYERS,
+      EMBEDDING,
+      STAR,
+      .wide = true},
+     {ADAGRAD, METABALANCE(LEARNER_STRATEGY_C)}},
+    {"esmm_ple_imtl_g_adam",
+     {.sharing = MODEL_PLE,
+      .experts = 1,
+      .task_experts = 1,
+      .levels = 2,
+      .relation = MODEL_ESMM,
+      ONE_LAYER,
+      EMBEDDING,
+      .wide = true},
+     {ADAM, BALANCE(LEARNER_BALANCE_IMTL_G)}},
     {"star", {.sharing = MODEL_SHARED_BOTTOM, ONE_LAYER, EMBEDDING, STAR}, {ADAGRAD}},
     {"star_trunk_normed_adam",
      {.sharing = MODEL_MMOE,
@@ -338,6 +360,8 @@ static void case_run(const struct named_case *chosen, uint64_t steps) {
                               .task_count = TASKS,
                               .table_count = TABLES,
                               .settings = chosen->model};
+    spec.given[1] = 1; // read under ESMM: a chain of three
+    spec.given[2] = 2;
     struct learner_settings settings = chosen->learner;
     struct learner *learner;
     struct minibatch batch;
@@ -350,6 +374,8 @@ static void case_run(const struct named_case *chosen, uint64_t steps) {
     settings_print(&model_options, &spec.settings);
     settings_print(&learner_options, &settings);
     printf("\"task_weights\":[%g,%g,%g]},\n", task_weights[0], task_weights[1], task_weights[2]);
+    printf("\"given\":[%" PRIu32 ",%" PRIu32 ",%" PRIu32 "],\n", spec.given[0], spec.given[1],
+           spec.given[2]);
     tensors_print("initial", learner_model(learner));
     noise_print(learner_model(learner));
     printf("\"batches\":[");

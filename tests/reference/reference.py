@@ -99,7 +99,7 @@ class MetaBalance:
 
 class Learner:
     def __init__(self, case):
-        self.settings = case["settings"]
+        self.settings, self.given = case["settings"], case["given"]
         self.tensors = {name: np.array(value, dtype=float) for name, value in case["initial"].items()}
         tasks = len(self.settings["task_weights"])
         self.shape = network.Shape(self.settings, [(0, 4, False), (1, 3, False), (1, 3, True)], 2, tasks)
@@ -118,7 +118,13 @@ class Learner:
     # --- Who owns what.
 
     def task_of(self, name):
-        """The task that a tensor belongs to, or None where tasks share it."""
+        """The task that a tensor belongs to, or None where tasks' losses share it."""
+        tower = self.tower_of(name)
+        reached = [k for k in range(self.tasks) if tower in self.chain(k)]
+        return tower if len(reached) == 1 else None
+
+    def tower_of(self, name):
+        """The task in whose tower a tensor lies, if any."""
         parts = name.split(".")
         if parts[0] == "tower":
             return int(parts[1])
@@ -177,7 +183,7 @@ class Learner:
         wanted = [forward.nodes[n] for n in names] + forward.row_nodes
         slopes = {}
         for k in active:
-            loss = ad.cross_entropy(forward.logits[:, k], batch["labels"][k], batch["weights"][k])
+            loss = self.loss(forward, batch, k)
             slopes[k] = [self.settings["task_weights"][k] * s for s in ad.slopes(loss, wanted)]
         losses = self.losses(forward, batch, active)
         if self.method:
@@ -199,8 +205,23 @@ class Learner:
     def losses(self, forward, batch, active):
         """Mean loss of a task's labelled rows, times its weight."""
         return {k: self.settings["task_weights"][k] / (batch["weights"][k] != 0).sum() *
-                float(ad.cross_entropy(forward.logits[:, k], batch["labels"][k],
-                                       batch["weights"][k]).value) for k in active}
+                float(self.loss(forward, batch, k).value) for k in active}
+
+    def chain(self, task):
+        """The task and those that it is given, under ESMM."""
+        found = [task]
+        while self.settings["relation"] == "esmm" and self.given[found[-1]]:
+            found.append(self.given[found[-1]] - 1)
+        return found
+
+    def loss(self, forward, batch, k):
+        chain, labels = self.chain(k), 1.0
+        for task in chain:
+            labels = labels * np.where(batch["weights"][task] != 0, batch["labels"][task], 1)
+        if len(chain) == 1:
+            return ad.cross_entropy(forward.logits[:, k], labels, batch["weights"][k])
+        return ad.product_loss([forward.logits[:, task] for task in chain], labels,
+                               batch["weights"][k])
 
     def direct(self, names, slopes, losses):
         """One balanced direction over all shared parameters, cut into blocks. Dense parts count as they
@@ -247,8 +268,8 @@ class Learner:
             if domain is not None:
                 here = batch["domains"] == domain
             present = [k for k in active if (batch["weights"][k][here] != 0).any()]
-            if owner is not None:
-                present = [k for k in present if k == owner]
+            if self.tower_of(name) is not None:
+                present = [k for k in present if self.tower_of(name) in self.chain(k)]
             if not present:
                 continue
             parts = {k: slopes[k][i] / (self.settings["batch_rows"] * max(self.share[k], SHARE_FLOOR))

@@ -2,6 +2,7 @@
 // sharing, star layers, auxiliary network, normalisation and wide part.
 #include "tests/trainer/learner_fixture.h"
 
+#include "model/relation.h"
 #include "trainer/touched.h"
 
 struct bench { // a model with one batch on it, in two lanes
@@ -23,23 +24,31 @@ static const double task_scale[FIXTURE_TASKS] = {1, 0.3, 2};
 static double loss_of(struct bench *bench, size_t k) {
     const struct model *model = bench->model;
     double loss = 0;
-    real *slopes = activations_slope(&bench->act, model, 0, model->logit_plane);
+    real *slopes =
+        activations_slope(&bench->act, model, k == FIXTURE_TASKS ? 0 : k, model->logit_plane);
     model_settle(bench->model);
     for (size_t i = 0; i < 2; i++) {
         struct resolved resolved = {bench->slots, FIXTURE_ROWS, 0, bench->lists};
         inputs_gather(model, &bench->batch, &resolved, &bench->act, &bench->lanes[i]);
         network_forward(model, &bench->act, &bench->lanes[i], bench->network);
     }
-    for (size_t p = 0; p < FIXTURE_ROWS; p++)
+    for (size_t p = 0; p < FIXTURE_ROWS; p++) {
+        const real *logits = bench->act.values[model->logit_plane] + p * FIXTURE_TASKS;
+        memset(slopes + p * FIXTURE_TASKS, 0, FIXTURE_TASKS * sizeof *slopes);
         for (size_t j = 0; j < FIXTURE_TASKS; j++) {
             size_t row = bench->act.order[p];
-            double z = (double)bench->act.values[model->logit_plane][p * FIXTURE_TASKS + j];
+            long double probability = 1; // near 1 doubles cancel
             double y = (double)bench->batch.labels[j * FIXTURE_ROWS + row];
             double w = (double)bench->batch.weights[j * FIXTURE_ROWS + row] * task_scale[j];
-            slopes[p * FIXTURE_TASKS + j] = (real)(w * (1 / (1 + exp(-z)) - y));
-            if (j == k || k == FIXTURE_TASKS)
-                loss += w * (log1p(exp(-fabs(z))) + (z > 0 ? z : 0) - z * y);
+            for (size_t at = j; at != NETWORK_NONE; at = network_given(model, at))
+                probability *= 1 / (1 + expl(-(long double)logits[at]));
+            bool wanted = j == k || k == FIXTURE_TASKS;
+            if (wanted || !model->related)
+                (void)relation_loss(model, j, logits, y, w, slopes + p * FIXTURE_TASKS);
+            if (wanted)
+                loss -= w * (double)(y * logl(probability) + (1 - y) * logl(1 - probability));
         }
+    }
     return loss;
 }
 
@@ -139,6 +148,8 @@ static void check_tensors(struct bench *bench, size_t pass, size_t k) {
             continue;
         if (traits->task != NETWORK_NONE && k != traits->task && k != FIXTURE_TASKS)
             continue;
+        if (k != FIXTURE_TASKS && !network_feeds(model, traits->tower, k))
+            continue;
         size_t from = traits->task == NETWORK_NONE ? pass : 0;
         const real *gradient = bench->gradients + from * model->weight_elements + traits->offset;
         for (size_t i = 0; i < tensor->rows * tensor->columns; i++)
@@ -159,7 +170,7 @@ static void check_rows(struct bench *bench, size_t pass, size_t k) {
                             difference(bench, &values[c], k));
             const real *wide = touched_gradient(touched, u, touched->passes, dimension);
             for (size_t j = 0; j < model->wide; j++)
-                if (j == k || k == FIXTURE_TASKS)
+                if (j == k || k == FIXTURE_TASKS || model->related)
                     assert_near("wide", u, (double)wide[j],
                                 difference(bench, &values[dimension + j], k));
         }
@@ -183,7 +194,7 @@ static void check_pass(struct bench *bench, size_t pass, size_t k) {
     gradient_pieces(model, pieces);
     for (size_t i = 0; i < count; i++) {
         size_t from = pieces[i].task == NETWORK_NONE ? pass : 0;
-        gradient_take(model, &bench->act, &pieces[i], from, bench->lanes, 2, 1,
+        gradient_take(model, &bench->act, &pieces[i], pass, bench->lanes, 2, 1,
                       bench->gradients + from * model->weight_elements, bench->scratch);
     }
     for (size_t t = 0; t < 3; t++)
@@ -248,6 +259,26 @@ static void hidden_experts_agree_with_differences(void **state) {
     }
 }
 
+// Two tasks given the first, and a chain of three.
+static void products_of_tasks_agree_with_differences(void **state) {
+    (void)state;
+    const int sharings[] = {MODEL_SHARED_BOTTOM, MODEL_OMOE, MODEL_MMOE, MODEL_PLE};
+    for (size_t i = 0; i < 8; i++) {
+        struct model_spec spec = fixture_spec();
+        spec.settings.sharing = sharings[i % 4];
+        spec.settings.relation = MODEL_ESMM;
+        spec.settings.levels = 2;
+        spec.given[1] = 1;
+        spec.given[2] = i < 4 ? 1 : 2;
+        if (i >= 4) {
+            spec.settings.domains = MODEL_DOMAINS_STAR;
+            spec.settings.star_trunk = i % 2;
+            spec.settings.auxiliary = true;
+        }
+        check_spec(&spec);
+    }
+}
+
 static void domains_agree_with_differences(void **state) {
     (void)state;
     for (unsigned bits = 0; bits < 16; bits++) {
@@ -277,6 +308,7 @@ int main(void) {
         cmocka_unit_test(sharings_agree_with_differences),
         cmocka_unit_test(levels_of_experts_agree_with_differences),
         cmocka_unit_test(hidden_experts_agree_with_differences),
+        cmocka_unit_test(products_of_tasks_agree_with_differences),
         cmocka_unit_test(domains_agree_with_differences),
         cmocka_unit_test(normalisation_without_domains_agrees_with_differences),
     };

@@ -1,6 +1,7 @@
 // Identities between architectures, and what balancing and scaling must leave alone, in double.
 #include "tests/trainer/learner_fixture.h"
 
+#include "model/relation.h"
 #include "trainer/learner_inside.h"
 
 static void assert_close(double found, double expected) {
@@ -105,6 +106,76 @@ static void a_cgc_without_own_experts_is_an_mmoe(void **state) {
     assert_same_logits(mmoe, cgc);
     learner_free(mmoe);
     learner_free(cgc);
+}
+
+static struct model_spec esmm_spec(void) {
+    struct model_spec spec = fixture_spec();
+    spec.settings.relation = MODEL_ESMM;
+    spec.given[1] = 1; // task 1 is defined on the positives of task 0
+    return spec;
+}
+
+static void a_product_is_never_above_its_click(void **state) {
+    (void)state;
+    struct learner_settings settings = fixture_settings();
+    struct model_spec spec = esmm_spec();
+    struct learner *learner = fixture_learner(&spec, &settings);
+    fixture_learn(learner, 1, 20, 1);
+    struct minibatch batch;
+    struct error err;
+    float logits[FIXTURE_TASKS * FIXTURE_ROWS];
+    assert_int_equal(minibatch_init(&batch, &spec, FIXTURE_ROWS, &err), STATUS_OK);
+    fixture_batch(&batch, &spec, 99, 4);
+    assert_int_equal(learner_predict(learner, &batch, logits, &err), STATUS_OK);
+    for (size_t r = 0; r < FIXTURE_ROWS; r++)
+        assert_true(logits[FIXTURE_ROWS + r] < logits[r]);
+    minibatch_deinit(&batch, &spec);
+    learner_free(learner);
+}
+
+static void a_row_without_a_click_teaches_the_conversion_tower(void **state) {
+    (void)state;
+    struct error err;
+    struct learner_report report;
+    struct learner_settings settings = fixture_settings();
+    struct model_spec spec = esmm_spec();
+    struct learner *learner = fixture_learner(&spec, &settings);
+    struct minibatch batch;
+    assert_int_equal(minibatch_init(&batch, &spec, FIXTURE_ROWS, &err), STATUS_OK);
+    fixture_batch(&batch, &spec, 1, 1);
+    memset(batch.labels, 0, FIXTURE_TASKS * FIXTURE_ROWS * sizeof *batch.labels);
+    const struct model_tensor *bias = tensor_of(learner, "tower.1.1.bias");
+    real before = bias->data[0];
+    assert_int_equal(learner_step(learner, &batch, &report, &err), STATUS_OK);
+    assert_true(bias->data[0] < before);
+    // A conversion whose click is settled as none is no conversion.
+    struct learner *other = fixture_learner(&spec, &settings);
+    batch.labels[FIXTURE_ROWS] = 1;
+    batch.weights[0] = batch.weights[FIXTURE_ROWS] = 1;
+    assert_int_equal(learner_step(other, &batch, &report, &err), STATUS_OK);
+    assert_true(tensor_of(other, "tower.1.1.bias")->data[0] < before);
+    minibatch_deinit(&batch, &spec);
+    learner_free(learner);
+    learner_free(other);
+}
+
+// Where numbers would overflow or cancel, a product keeps its loss and slopes.
+static void extreme_logits_have_finite_losses(void **state) {
+    (void)state;
+    struct learner_settings settings = fixture_settings();
+    struct model_spec spec = esmm_spec();
+    struct learner *learner = fixture_learner(&spec, &settings);
+    const real levels[] = {-1e4, -800, -40, 0, 40, 800, 1e4};
+    for (size_t i = 0; i < 49; i++)
+        for (int label = 0; label < 2; label++) {
+            real logits[FIXTURE_TASKS] = {levels[i / 7], levels[i % 7], 0};
+            real slopes[FIXTURE_TASKS] = {0};
+            double loss = relation_loss(learner_model(learner), 1, logits, label, 1, slopes);
+            assert_true(isfinite(loss) && isfinite(slopes[0]) && isfinite(slopes[1]));
+            relation_predict(learner_model(learner), logits);
+            assert_true(isfinite(logits[1]));
+        }
+    learner_free(learner);
 }
 
 static void a_fresh_star_network_is_the_shared_one(void **state) {
@@ -256,6 +327,9 @@ int main(void) {
         cmocka_unit_test(an_mmoe_of_one_expert_is_the_shared_bottom),
         cmocka_unit_test(an_mmoe_of_tied_gates_is_an_omoe),
         cmocka_unit_test(a_cgc_without_own_experts_is_an_mmoe),
+        cmocka_unit_test(a_product_is_never_above_its_click),
+        cmocka_unit_test(a_row_without_a_click_teaches_the_conversion_tower),
+        cmocka_unit_test(extreme_logits_have_finite_losses),
         cmocka_unit_test(a_fresh_star_network_is_the_shared_one),
         cmocka_unit_test(a_thousandfold_auxiliary_loss_leaves_shared_weights_alone),
         cmocka_unit_test(without_relaxing_metabalance_is_the_plain_sum),

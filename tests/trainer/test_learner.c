@@ -63,6 +63,8 @@ static void each_settings(void (*check)(const struct model_spec *spec,
     spec.settings.sharing = MODEL_PLE;
     spec.settings.levels = 2;
     spec.settings.expert_dropout = 0.1;
+    spec.settings.relation = MODEL_ESMM;
+    spec.given[1] = spec.given[2] = 1;
     check(&spec, &settings);
 }
 
@@ -481,6 +483,14 @@ static void settings_that_cannot_work_are_refused_by_name(void **state) {
     spec.settings.levels = 9;
     refused(&spec, &settings, 0, "levels");
     spec.settings.levels = 1;
+    spec.settings.relation = MODEL_ESMM;
+    refused(&spec, &settings, 0, "click task");
+    spec.given[1] = 3;
+    spec.given[2] = 2;
+    refused(&spec, &settings, 0, "circle");
+    spec.given[1] = 9;
+    refused(&spec, &settings, 0, "lead nowhere");
+    spec = fixture_spec();
     spec.settings.expert_dropout = 1;
     refused(&spec, &settings, 0, "expert_dropout");
 }
