@@ -242,7 +242,7 @@ static enum status ahead_label(struct counting *counting, struct rates *ahead, s
         const struct rate_key *rate = &counting->keys.rates[r];
         uint64_t key = keys_at(counting, at)[r];
         bool there, total;
-        if ((rate->tasks >> label->task & 1) == 0)
+        if ((rate->tasks >> label->task & 1) == 0 || key == 0)
             continue;
         status = ahead_begin(counting, ahead, r, RATES_TOTAL, &total, err);
         if (status == STATUS_OK)

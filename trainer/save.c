@@ -42,6 +42,7 @@ void save_state(const struct trainer *trainer, struct buffer *into) {
     wire_put_long(into, trainer->batch_first_ms);
     wire_put_long(into, trainer->now_ms);
     wire_put_long(into, trainer->publish_ms);
+    wire_put_long(into, trainer->version_ms);
     wire_put_long(into, (int64_t)trainer->setup.inputs);
     for (size_t i = 0; i < trainer->setup.inputs; i++) {
         wire_put_long(into, trainer->slots[i].newest_ms);
@@ -124,6 +125,7 @@ static enum status head_load(struct trainer *trainer, struct wire *in, struct er
     trainer->batch_first_ms = wire_get_long(in);
     trainer->now_ms = wire_get_long(in);
     trainer->publish_ms = wire_get_long(in);
+    trainer->version_ms = wire_get_long(in);
     int64_t inputs = wire_get_long(in);
     if (!in->bad && inputs != (int64_t)trainer->setup.inputs)
         return error_set(err, STATUS_CHANGED,

@@ -82,6 +82,7 @@ struct trainer {
     int64_t batch_first_ms;     // record timestamp of its first row
     int64_t now_ms;             // last tick, or STAGE_TIME_NONE
     int64_t publish_ms;         // next version is due
+    int64_t version_ms;         // watermark of the last version: rates are published up to it
     struct domains *domains;
     struct pending *pending;
     struct counting *counting;

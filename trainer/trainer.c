@@ -65,6 +65,7 @@ enum status trainer_begin(struct trainer *trainer, struct error *err) {
     trainer->batch_first_ms = 0;
     trainer->now_ms = STAGE_TIME_NONE;
     trainer->publish_ms = 0;
+    trainer->version_ms = STAGE_TIME_NONE;
     trainer->last_report = (struct learner_report){0};
     trainer->slots = memory_new(trainer->setup.inputs, sizeof *trainer->slots);
     if (trainer->slots == NULL)
@@ -251,6 +252,7 @@ static enum status trainer_publish(struct trainer *trainer, struct stage_outputs
         counts->version++;
         counts->version_steps = counts->steps;
         counts->version_records = counts->records;
+        trainer->version_ms = trainer->watermark_ms;
     }
     buffer_deinit(&spec);
     buffer_deinit(&measures);
@@ -299,7 +301,9 @@ static enum status trainer_finish(void *state, struct stage_outputs *outputs, st
     // The last rows may have been learnt only now, after a version that counted their records.
     if (status == STATUS_OK && trainer->counts.version > 0 &&
         trainer->counts.records == trainer->counts.version_records &&
-        trainer->counts.steps == trainer->counts.version_steps)
+        trainer->counts.steps == trainer->counts.version_steps &&
+        // Inputs that ended may have let the watermark move on, and rates with it.
+        (trainer->version_ms == trainer->watermark_ms || counting_columns(trainer->counting) == 0))
         return STATUS_OK;
     return status == STATUS_OK ? trainer_publish(trainer, outputs, err) : status;
 }
