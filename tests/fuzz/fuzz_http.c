@@ -15,14 +15,22 @@ static void well(void *self, struct monitor_health *ret_health) {
 
 static struct monitor *the_monitor(void) {
     static struct monitor *monitor;
-    static const struct monitor_settings settings = {
-        .listen = "127.0.0.1:0", .connections_max = 16, .timeout_ms = 2000};
+    static const struct monitor_settings settings = {.listen = "127.0.0.1:0",
+                                                     .connections_max = 16,
+                                                     .timeout_ms = 2000,
+                                                     .sample_interval_ms = 60000,
+                                                     .history_series_max = 16};
     struct metrics *metrics;
     struct error err;
     if (!monitor) {
         REQUIRE(metrics_new(&metrics, &err) == STATUS_OK);
         metric_add(metrics_get(metrics, METRIC_COUNTER, "freshet_fuzz_total", "", "Things."), 1);
-        REQUIRE(monitor_start(&settings, metrics, well, NULL, &monitor, &err) == STATUS_OK);
+        const struct monitor_setup setup = {.settings = &settings,
+                                            .metrics = metrics,
+                                            .name = "fuzz",
+                                            .stages = "none",
+                                            .health = well};
+        REQUIRE(monitor_start(&setup, &monitor, &err) == STATUS_OK);
     }
     return monitor;
 }
