@@ -7,7 +7,7 @@ RUN apt-get update && scripts/setup build && scripts/build release freshet \
 
 FROM debian:13.2-slim
 RUN apt-get update && apt-get install -y --no-install-recommends \
-        librdkafka1 libavro23t64 libhiredis1.1.0 librocksdb9.10 libyaml-0-2 \
+        librdkafka1 libavro23t64 libopenblas0-pthread libhiredis1.1.0 librocksdb9.10 libyaml-0-2 \
         libjansson4 libmicrohttpd12t64 libcurl4t64 libxxhash0 zlib1g curl \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --home-dir /var/lib/freshet --create-home freshet

@@ -9,6 +9,7 @@
 #include "cli/warm.h"
 #include "ingest/ingest.h"
 #include "ingest/partitioning.h"
+#include "model/blas.h"
 #include "model/product.h"
 #include "publisher/publisher.h"
 #include "trainer/trainer.h"
@@ -222,8 +223,8 @@ static enum status name_task(struct task *task, const struct settings *settings,
         return error_set(err, STATUS_INVALID,
                          "could not name a task: `name` or `directory` is too "
                          "long");
-    snprintf(task->build, sizeof task->build, "freshet %s, %s, %s products", FRESHET_VERSION,
-             __VERSION__, product_build());
+    snprintf(task->build, sizeof task->build, "freshet %s, %s, %s products, %s", FRESHET_VERSION,
+             __VERSION__, product_build(), blas_build());
     return STATUS_OK;
 }
 

@@ -1,6 +1,7 @@
 # Finds each library; a missing one stops configuration with the command that installs it.
 function(freshet_dependency target package header library)
-  find_path(${target}_header ${header} PATH_SUFFIXES x86_64-linux-gnu aarch64-linux-gnu)
+  find_path(${target}_header ${header} PATH_SUFFIXES openblas x86_64-linux-gnu aarch64-linux-gnu
+            x86_64-linux-gnu/openblas-pthread aarch64-linux-gnu/openblas-pthread)
   find_library(${target}_library NAMES ${library})
   if(NOT ${target}_header OR NOT ${target}_library)
     message(FATAL_ERROR "${target} not found: install it with: apt-get install ${package}")
@@ -19,6 +20,7 @@ freshet_dependency(yaml       libyaml-dev                yaml.h                y
 freshet_dependency(rdkafka    librdkafka-dev             librdkafka/rdkafka.h  rdkafka)
 freshet_dependency(avro       libavro-dev                avro.h                avro)
 freshet_dependency(jansson    libjansson-dev             jansson.h             jansson)
+freshet_dependency(blas       libopenblas-pthread-dev    cblas.h               openblas)
 freshet_dependency(rocksdb    librocksdb-dev             rocksdb/c.h           rocksdb)
 freshet_dependency(curl       libcurl4-openssl-dev       curl/curl.h           curl)
 freshet_dependency(hiredis    libhiredis-dev             hiredis/hiredis.h     hiredis)

@@ -1,4 +1,5 @@
 // A model's life, its list of tensors and its rows.
+#include "model/blas.h"
 #include "model/network.h"
 
 #include <string.h>
@@ -41,6 +42,7 @@ enum status network_new(const struct model_spec *spec, const size_t *state_width
     struct model *model = memory_new(1, sizeof *model);
     if (!model)
         return error_no_memory(err, sizeof *model, "a model");
+    blas_setup();
     arena_init(&model->run, 65536);
     model->trained = state_width != NULL;
     if (!spec_copy(model, spec)) {

@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 
+#include "model/blas.h"
 #include "model/vector.h"
 
 struct tile {
@@ -63,7 +64,7 @@ static const struct {
 #endif
     {PLAIN_BUILD, &plain_set},
 };
-enum { SETS = sizeof sets / sizeof sets[0] };
+enum { SETS = sizeof sets / sizeof sets[0], BLAS_ROWS = 128, BLAS_SIDE = 64 };
 static atomic_size_t chosen = SETS; // SETS: nobody has asked yet
 
 static bool usable(size_t i) {
@@ -212,6 +213,12 @@ void product_pick(const real *rows, size_t columns, const uint32_t *index, size_
 void product_sums(const real *a, size_t a_columns, size_t m, const real *b, size_t b_columns,
                   size_t n, size_t rows, real alpha, bool add, real *c, size_t c_columns,
                   real *scratch) {
+    // Both operands are new each time, so packing them is the library's work as well; it wins where
+    // they are large, and its calls cost where they are not.
+    if (rows >= BLAS_ROWS && m >= BLAS_SIDE && n >= BLAS_SIDE) {
+        blas_sums(a, a_columns, m, b, b_columns, n, rows, alpha, add, c, c_columns);
+        return;
+    }
     for (size_t j = 0; j < n; j += PRODUCT_PANEL)
         for (size_t first = 0; first < rows; first += PRODUCT_SLAB) {
             size_t count = least(n - j, PRODUCT_PANEL), depth = least(rows - first, PRODUCT_SLAB);

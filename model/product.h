@@ -1,11 +1,12 @@
 // Matrix products in the model's number type, on the calling thread alone.
 //
-// Why not a BLAS: what one step multiplies by (weights) is the same for all lanes and segments, so
-// it is packed once a step, and small segments then cost what their rows cost; and a row's result
-// never depends on the rows beside it, since every sum runs over the inner dimension in order. So
-// predicting one row and training on a thousand give the same bits. Kernels for several
-// instruction sets are picked at run time; where a set has fused multiply-adds they are used, which
-// is part of a task's identity (product_build).
+// Why not a BLAS alone: what one step multiplies by (weights) is the same for all lanes and
+// segments, so it is packed once a step, and small segments then cost what their rows cost; and a
+// row's result never depends on the rows beside it, since every sum runs over the inner dimension
+// in order. So predicting one row and training on a thousand give the same bits. Kernels for
+// several instruction sets are picked at run time; where a set has fused multiply-adds they are
+// used, which is part of a task's identity (product_build). Large products of two operands that are
+// both new, the gradients of weights, are OpenBLAS's.
 //
 // All matrices are row-major with a leading dimension in elements.
 #ifndef FRESHET_MODEL_PRODUCT_H
