@@ -2,7 +2,7 @@
 FROM debian:13.2-slim AS build
 WORKDIR /src
 COPY . .
-RUN apt-get update && scripts/setup build && scripts/build release freshet \
+RUN apt-get update && scripts/setup build && scripts/build release freshet freshet_scorer_shared \
     && cmake --install build/release --prefix /opt/freshet --strip
 
 FROM debian:13.2-slim

@@ -48,6 +48,12 @@ static int check(const struct settings *settings, const char *path) {
     tell("data and ingest: schemas and mapped paths", check_mapping(settings, &err), &err, &code);
     tell("model and trainer", task_check_model(settings, &err), &err, &code);
     check_log(settings, &code);
+    struct buffer keys;
+    buffer_init(&keys);
+    config_reloadable(&settings_options, "", &keys);
+    if (!keys.failed)
+        printf("ok    SIGHUP reloads %.*s\n", (int)keys.length, (const char *)keys.data);
+    buffer_deinit(&keys);
     tell("Redis", publisher_check(&settings->publisher, &err), &err, &code);
     return code;
 }

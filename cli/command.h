@@ -25,9 +25,11 @@ struct command {
     // argv[0] is the command's name. Returns an exit_code.
     int (*run)(int argc, char **argv);
 };
+// All commands, as `freshet --help` lists them.
+const struct command *const *command_list(size_t *ret_count);
 extern const struct command command_run, command_ingest, command_train, command_publish,
     command_score, command_simulate, command_load, command_inspect, command_check, command_options,
-    command_compare, command_export, command_import, command_top;
+    command_compare, command_export, command_import, command_top, command_serve;
 
 // An option of a command line: --name VALUE, --name=VALUE, or a flag without a value.
 struct argument {

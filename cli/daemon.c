@@ -7,10 +7,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/disk.h"
 #include "base/logger.h"
+#include "cli/notify.h"
 #include "cli/task.h"
 #include "trainer/trainer.h"
+
+enum { TICK_MS = 50 };
 
 struct daemon {
     const struct settings *settings;
@@ -22,6 +26,8 @@ struct daemon {
     size_t task_count;
     atomic_size_t tasks_made; // how many of them the monitor's thread may look at
     atomic_bool stop;
+    struct notify notify;
+    bool in_terminal;
 };
 
 struct task_start {
@@ -60,22 +66,71 @@ static void daemon_health(void *self, struct monitor_health *ret_health) {
     }
 }
 
-// Waits up to timeout_ms for SIGTERM or SIGINT; true when one came.
-static bool signal_came(int64_t timeout_ms) {
+// Tells systemd how things stand; called a few times a second.
+static void daemon_tick(struct daemon *daemon) {
+    struct monitor_health health;
+    daemon_health(daemon, &health);
+    notify_tick(&daemon->notify, clock_system.monotonic_us(&clock_system), health.alive,
+                health.ready, health.reason);
+}
+
+// The settings that may change while running, read again; a file that changes any other is refused
+// whole.
+static void reload(struct daemon *daemon) {
+    struct arena run;
+    struct settings settings = {0};
+    struct error err;
+    char key[256];
+    arena_init(&run, 65536);
+    notify_send("RELOADING=1");
+    if (settings_load(daemon->options->config, &run, &settings, &err) != STATUS_OK) {
+        logger_error("daemon", "reload-refused", &err);
+    } else if (config_unsafe_change(&settings_options, daemon->settings, &settings, key,
+                                    sizeof key)) {
+        logger_line(LOGGER_ERROR, "daemon", "reload-refused",
+                    "setting=\"%s\" reason=\"it cannot change while running: nothing was "
+                    "changed; restart, or take it back\"",
+                    key);
+    } else {
+        logger_setup(stderr, (enum logger_level)settings.logging.level,
+                     (enum logger_format)settings.logging.format);
+        if (daemon->monitor)
+            monitor_alarms_set(daemon->monitor, &settings.monitor.alarms);
+        logger_line(LOGGER_INFO, "daemon", "reloaded", "config=\"%s\"", daemon->options->config);
+    }
+    notify_send("READY=1");
+    arena_deinit(&run);
+}
+
+static sigset_t signals_awaited(void) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
-    struct timespec wait = {.tv_sec = (time_t)(timeout_ms / 1000),
-                            .tv_nsec = (long)(timeout_ms % 1000) * 1000000L};
-    return sigtimedwait(&set, NULL, &wait) > 0;
+    sigaddset(&set, SIGHUP);
+    return set;
+}
+
+// Waits up to timeout_ms for SIGTERM or SIGINT; true when one came. SIGHUP reloads, but for a
+// daemon in a terminal that was closed: there it asks to stop.
+static bool signal_came(struct daemon *daemon, int64_t timeout_ms) {
+    sigset_t set = signals_awaited();
+    for (int64_t left_ms = timeout_ms;; left_ms -= TICK_MS) {
+        int64_t wait_ms = left_ms < TICK_MS ? left_ms : TICK_MS;
+        struct timespec wait = {.tv_nsec = (long)(wait_ms > 0 ? wait_ms : 0) * 1000000L};
+        int number = sigtimedwait(&set, NULL, &wait);
+        if (number == SIGHUP && !daemon->in_terminal)
+            reload(daemon);
+        else if (number > 0)
+            return true;
+        daemon_tick(daemon);
+        if (left_ms <= TICK_MS)
+            return false;
+    }
 }
 
 static void signals_block(void) {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
+    sigset_t set = signals_awaited();
     REQUIRE(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     REQUIRE(sigaction(SIGPIPE, &ignore, NULL) == 0);
@@ -92,7 +147,7 @@ static enum status insist(struct daemon *daemon,
             return status;
         logger_line(LOGGER_WARN, "daemon", "waiting", "retry_in_ms=%lld reason=\"%s\"",
                     (long long)wait_ms, err->message);
-        if (signal_came(wait_ms))
+        if (signal_came(daemon, wait_ms))
             return error_set(err, STATUS_STOPPED, "stopped while waiting: %s", err->message);
     }
 }
@@ -180,7 +235,7 @@ static bool await_tasks(struct daemon *daemon) {
         }
         if (failed || running == 0)
             return false;
-        if (signal_came(50))
+        if (signal_came(daemon, TICK_MS))
             return true;
     }
 }
@@ -199,8 +254,8 @@ static bool all_ended(const struct daemon *daemon) {
 // group).
 static void signals_unblock(struct daemon *daemon) {
     for (int turn = 0; turn < 20 && !all_ended(daemon); turn++)
-        (void)signal_came(50);
-    while (signal_came(0)) {
+        (void)signal_came(daemon, TICK_MS);
+    while (signal_came(daemon, 0)) {
     }
     sigset_t set;
     sigemptyset(&set);
@@ -295,6 +350,8 @@ int daemon_run(const struct settings *settings, const struct daemon_options *opt
     int code;
     bool stopped = false;
     signals_block();
+    notify_init(&daemon.notify);
+    daemon.in_terminal = isatty(STDIN_FILENO);
     enum status status = metrics_new(&daemon.metrics, &err);
     if (status == STATUS_OK && settings->monitor.listen[0] != '\0') {
         struct monitor_setup setup = monitor_setup(&daemon);
@@ -316,6 +373,7 @@ int daemon_run(const struct settings *settings, const struct daemon_options *opt
     status = start_tasks(&daemon, &err);
     if (status == STATUS_OK)
         stopped = await_tasks(&daemon);
+    notify_send("STOPPING=1\nSTATUS=committing and taking checkpoints");
     atomic_store(&daemon.stop, true);
     signals_unblock(&daemon);
     code = join_tasks(&daemon);

@@ -4,7 +4,9 @@
 // or for all to finish, and prints each task's conservation account at the end. SIGTERM and SIGINT
 // ask for a graceful stop: every task commits and takes a checkpoint. A second signal ends the
 // process at once, which is safe: the next start recovers. One task's failure stops the others
-// gracefully.
+// gracefully. SIGHUP reads the configuration again and takes over what may change while running; a
+// change of anything else is refused whole. systemd is told by its notify protocol when all tasks
+// read live, and its watchdog is fed while none has failed.
 #ifndef FRESHET_CLI_DAEMON_H
 #define FRESHET_CLI_DAEMON_H
 
@@ -13,6 +15,7 @@
 enum { DAEMON_INGEST = 1, DAEMON_TRAINER = 2, DAEMON_PUBLISHER = 4 };
 
 struct daemon_options {
+    const char *config;   // the file, read again on SIGHUP
     unsigned stages;      // DAEMON_ bits
     int32_t ingest_first; // ingest tasks [first, first + count); count 0 = one a partition
     int32_t ingest_count;

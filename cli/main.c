@@ -10,9 +10,14 @@
 static const struct command *const commands[] = {
     &command_run,      &command_ingest, &command_train,   &command_publish, &command_score,
     &command_simulate, &command_load,   &command_compare, &command_export,  &command_import,
-    &command_inspect,  &command_check,  &command_options, &command_top,
+    &command_inspect,  &command_check,  &command_options, &command_top,     &command_serve,
 };
 static const size_t command_count = sizeof commands / sizeof commands[0];
+
+const struct command *const *command_list(size_t *ret_count) {
+    *ret_count = command_count;
+    return commands;
+}
 
 static void print_usage(FILE *stream) {
     fputs("freshet " FRESHET_VERSION

@@ -44,6 +44,7 @@ static int run_daemon(const struct command *command, unsigned stages, int argc, 
     struct settings settings;
     int code;
     arena_init(&run_arena, 65536);
+    options.config = path;
     if (command_settings(path, &run_arena, &settings, &code))
         code = daemon_run(&settings, &options);
     arena_deinit(&run_arena);
@@ -63,7 +64,9 @@ static int run_daemon(const struct command *command, unsigned stages, int argc, 
     "checkpoint, and prints the conservation account of each task (read = used + in flight +\n"    \
     "dropped by reason). A second signal ends it at once. After any crash the next start\n"        \
     "continues exactly where the last commit was. Waits for servers that are away, and says so\n"  \
-    "in the log. /metrics, /healthz and /readyz are served on `monitor.listen`.\n"
+    "in the log. SIGHUP reads the settings again that may change while running (`freshet\n"        \
+    "check` lists them); a change of any other is refused whole. The live page, /metrics,\n"       \
+    "/healthz and /readyz are served on `monitor.listen`.\n"
 
 static int run_run(int argc, char **argv) {
     return run_daemon(&command_run, DAEMON_INGEST | DAEMON_TRAINER | DAEMON_PUBLISHER, argc, argv);

@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/newest.h"
+#include "cli/score_row.h"
 #include "cli/verify.h"
 #include "ingest/decoder.h"
 #include "record/example.h"
@@ -88,39 +89,6 @@ static enum status score_from_log(struct scoring *scoring, struct error *err) {
     return status;
 }
 
-static enum status set_feature(struct scoring *scoring, const char *name, const json_t *value,
-                               struct error *err) {
-    enum freshet_scorer_status status = FRESHET_SCORER_OK;
-    if (json_is_array(value)) {
-        enum status inner = STATUS_OK;
-        for (size_t i = 0; inner == STATUS_OK && i < json_array_size(value); i++)
-            inner = set_feature(scoring, name, json_array_get(value, i), err);
-        return inner;
-    }
-    if (strcmp(name, "time_ms") == 0 && json_is_integer(value))
-        status = freshet_row_set_time(scoring->row, json_integer_value(value));
-    else if (strcmp(name, "domain") == 0 && json_is_string(value))
-        status = freshet_row_set_domain(scoring->row, json_string_value(value));
-    else if (json_is_string(value))
-        status = freshet_row_set_text(scoring->row, name, json_string_value(value));
-    else if (json_is_boolean(value))
-        status = freshet_row_set_text(scoring->row, name, json_is_true(value) ? "true" : "false");
-    else if (json_is_integer(value) &&
-             freshet_row_set_integer(scoring->row, name, json_integer_value(value)) ==
-                 FRESHET_SCORER_OK)
-        return STATUS_OK;
-    else if (json_is_number(value))
-        status = freshet_row_set_number(scoring->row, name, json_number_value(value));
-    else if (!json_is_null(value))
-        status = FRESHET_SCORER_INVALID;
-    return status == FRESHET_SCORER_OK
-               ? STATUS_OK
-               : error_set(err, STATUS_INVALID,
-                           "could not score a line: `%s` is no feature, or its value is of another "
-                           "type",
-                           name);
-}
-
 static enum status score_line(struct scoring *scoring, const char *text, struct error *err) {
     json_error_t mistake;
     json_t *object = json_loads(text, JSON_REJECT_DUPLICATES, &mistake);
@@ -129,15 +97,11 @@ static enum status score_line(struct scoring *scoring, const char *text, struct 
         return error_set(err, STATUS_INVALID, "could not score a line: expected a JSON object: %s",
                          mistake.text);
     }
-    enum status status = STATUS_OK;
-    const char *name;
-    json_t *value;
+    enum status status;
     freshet_row_reset(scoring->row);
-    json_object_foreach(object, name, value) {
-        status = set_feature(scoring, name, value, err);
-        if (status != STATUS_OK)
-            break;
-    }
+    status = score_row_fill(scoring->row, object, err);
+    if (status != STATUS_OK)
+        error_prefix(err, "could not score a line");
     json_decref(object);
     return status == STATUS_OK ? print_scores(scoring, json_object(), err) : status;
 }

@@ -11,7 +11,7 @@ set_target_properties(freshet_scorer_shared PROPERTIES OUTPUT_NAME freshet_score
   VERSION ${PROJECT_VERSION} SOVERSION 0 LINK_DEPENDS ${CMAKE_SOURCE_DIR}/scorer/freshet_scorer.map)
 file(RELATIVE_PATH FRESHET_PC_UP /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(${CMAKE_SOURCE_DIR}/scorer/freshet_scorer.pc.in freshet_scorer.pc @ONLY)
-install(TARGETS freshet_scorer_shared LIBRARY COMPONENT scorer)
+install(TARGETS freshet_scorer_shared LIBRARY COMPONENT scorer NAMELINK_COMPONENT scorer)
 install(FILES ${CMAKE_SOURCE_DIR}/scorer/freshet_scorer.h TYPE INCLUDE COMPONENT scorer)
 install(FILES ${CMAKE_BINARY_DIR}/freshet_scorer.pc
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT scorer)

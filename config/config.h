@@ -19,6 +19,11 @@ CHECKED enum status config_parse(const char *name, const char *text, size_t leng
 // XXH3 of the settings in canonical order with defaults filled in, secrets and reloadable settings
 // left out: the identity that journals and checkpoints carry.
 uint64_t config_hash(const struct option_table *root, const void *settings);
+// Whether settings differ in one that is not reloadable, and the first such, as "a.b.c".
+bool config_unsafe_change(const struct option_table *root, const void *before, const void *after,
+                          char *ret_key, size_t size);
+// Appends "a.b.c" of every reloadable setting outside of lists, separated by spaces; path: "".
+void config_reloadable(const struct option_table *root, const char *path, struct buffer *into);
 // Canonical "a.b.c = value" lines, secrets as "***".
 void config_print(const struct option_table *root, const void *settings, struct buffer *into);
 // docs/configuration.md, whole.

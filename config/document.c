@@ -9,11 +9,20 @@ enum { PATH_TEXT_MAX = 256 };
 
 struct walk {
     struct buffer *into;
-    bool identity; // leave out secrets and reloadable settings
+    enum {
+        WALK_ALL,      // secrets as "***"
+        WALK_IDENTITY, // secrets and reloadable settings left out
+        WALK_FIXED,    // reloadable settings left out, secrets as their hash
+    } what;
 };
 
 static void print_table(const struct walk *walk, const struct option_table *table,
                         const void *settings, const char *path);
+
+static void print_secret_hash(const struct walk *walk, const char *text) {
+    buffer_append_text(walk->into, "%016llx",
+                       (unsigned long long)(text ? hash_bytes(text, strlen(text), 0) : 0));
+}
 
 static void print_items(const struct walk *walk, const struct option *option, const void *field,
                         const char *path) {
@@ -44,7 +53,9 @@ static void print_table(const struct walk *walk, const struct option_table *tabl
         const struct option *option = &table->options[i];
         const void *field = (const unsigned char *)settings + option->offset;
         char below[PATH_TEXT_MAX];
-        if (walk->identity && (option->reloadable || option->type == OPTION_SECRET))
+        bool secret = option->type == OPTION_SECRET;
+        if ((walk->what != WALK_ALL && option->reloadable) ||
+            (walk->what == WALK_IDENTITY && secret))
             continue;
         snprintf(below, sizeof below, "%s%s%s", path, path[0] ? "." : "", option->key);
         switch (option->type) {
@@ -58,21 +69,70 @@ static void print_table(const struct walk *walk, const struct option_table *tabl
             break;
         default:
             buffer_append_text(walk->into, "%s = ", below);
-            scalar_print(option, field, walk->into);
+            if (secret && walk->what == WALK_FIXED)
+                print_secret_hash(walk, *(const char *const *)field);
+            else
+                scalar_print(option, field, walk->into);
             buffer_append_byte(walk->into, '\n');
         }
     }
 }
 
 void config_print(const struct option_table *root, const void *settings, struct buffer *into) {
-    struct walk walk = {into, false};
+    struct walk walk = {into, WALK_ALL};
     print_table(&walk, root, settings, "");
+}
+
+// The key of the first line at which two texts of walks differ.
+static bool first_difference(const struct buffer *before, const struct buffer *after, char *ret_key,
+                             size_t size) {
+    size_t line = 0, least = before->length < after->length ? before->length : after->length;
+    for (size_t i = 0; i < least; i++) {
+        if (before->data[i] != after->data[i]) {
+            const struct buffer *longer = before->length >= after->length ? before : after;
+            const char *text = (const char *)longer->data + line;
+            snprintf(ret_key, size, "%.*s", (int)strcspn(text, " "), text);
+            return true;
+        }
+        if (before->data[i] == '\n')
+            line = i + 1;
+    }
+    return false;
+}
+
+bool config_unsafe_change(const struct option_table *root, const void *before, const void *after,
+                          char *ret_key, size_t size) {
+    struct buffer texts[2];
+    const void *settings[2] = {before, after};
+    for (int i = 0; i < 2; i++) {
+        struct walk walk = {&texts[i], WALK_FIXED};
+        buffer_init(&texts[i]);
+        print_table(&walk, root, settings[i], "");
+        buffer_append_byte(&texts[i], 0); // so that equal lengths or a difference end both
+        REQUIRE(!texts[i].failed);
+    }
+    bool differ = first_difference(&texts[0], &texts[1], ret_key, size);
+    buffer_deinit(&texts[0]);
+    buffer_deinit(&texts[1]);
+    return differ;
+}
+
+void config_reloadable(const struct option_table *root, const char *path, struct buffer *into) {
+    for (size_t i = 0; i < root->count; i++) {
+        const struct option *option = &root->options[i];
+        char below[PATH_TEXT_MAX];
+        snprintf(below, sizeof below, "%s%s%s", path, path[0] ? "." : "", option->key);
+        if (option->type == OPTION_SECTION)
+            config_reloadable(option->table, below, into);
+        else if (option->reloadable)
+            buffer_append_text(into, "%s%s", into->length > 0 ? " " : "", below);
+    }
 }
 
 uint64_t config_hash(const struct option_table *root, const void *settings) {
     struct buffer text;
     buffer_init(&text);
-    struct walk walk = {&text, true};
+    struct walk walk = {&text, WALK_IDENTITY};
     print_table(&walk, root, settings, "");
     REQUIRE(!text.failed); // a few kilobytes at start: there is no going on without
     uint64_t hash = hash_bytes(text.data, text.length, 0);

@@ -38,4 +38,8 @@ enum MHD_Result serve(void *self, struct MHD_Connection *connection, const char 
                       const char *method, const char *version, const char *upload,
                       size_t *upload_length, void **request);
 
+// libmicrohttpd's handler of a request's end.
+void serve_done(void *self, struct MHD_Connection *connection, void **request,
+                enum MHD_RequestTerminationCode code);
+
 #endif

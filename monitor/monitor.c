@@ -79,12 +79,12 @@ static enum status sampler_start(struct monitor *monitor, struct error *err) {
 static enum status listen_start(struct monitor *monitor, const struct sockaddr_in *address,
                                 struct error *err) {
     const struct monitor_settings *settings = monitor->setup.settings;
-    monitor->daemon =
-        MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, serve, monitor,
-                         MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)address,
-                         MHD_OPTION_CONNECTION_LIMIT, (unsigned)settings->connections_max,
-                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(settings->timeout_ms / 1000),
-                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768, MHD_OPTION_END);
+    monitor->daemon = MHD_start_daemon(
+        MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, serve, monitor, MHD_OPTION_SOCK_ADDR,
+        (const struct sockaddr *)address, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)settings->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)(settings->timeout_ms / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768,
+        MHD_OPTION_NOTIFY_COMPLETED, serve_done, monitor, MHD_OPTION_END);
     if (!monitor->daemon)
         return error_set(err, STATUS_IO,
                          "could not listen on %s (monitor.listen): %s; choose another port",

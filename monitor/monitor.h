@@ -9,7 +9,8 @@
 //
 // Listens on loopback by default. One thread of its own answers and another takes samples; both
 // only read what the tasks have written into the registry, so that viewers never slow a task down.
-// Requests are bounded in count, size and time; anything but GET or HEAD on these paths is refused.
+// Requests are bounded in count, size and time; anything but GET or HEAD on these paths is refused
+// (`freshet serve` adds a POST of its own).
 #ifndef FRESHET_MONITOR_MONITOR_H
 #define FRESHET_MONITOR_MONITOR_H
 
@@ -45,6 +46,16 @@ struct monitor_health {
     char reason[256]; // why not, one line
 };
 
+// What a daemon does beside being watched: answers to POST on one path, from the thread that
+// serves.
+struct monitor_post {
+    const char *path; // NULL = none
+    size_t body_max;  // bytes; a longer body is refused with 413
+    // Appends the answer and gives its HTTP status.
+    unsigned (*answer)(void *self, const char *body, size_t length, struct buffer *into);
+    void *self;
+};
+
 struct monitor_setup {
     const struct monitor_settings *settings; // borrowed
     struct metrics *metrics;                 // borrowed
@@ -54,6 +65,7 @@ struct monitor_setup {
     // Called from the monitor's threads.
     void (*health)(void *self, struct monitor_health *ret_health);
     void *self;
+    struct monitor_post post;
 };
 
 struct monitor;

@@ -101,13 +101,69 @@ static enum MHD_Result answer_health(struct monitor *monitor, struct MHD_Connect
     return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, health.reason);
 }
 
+// A POST under way: MHD brings the body in pieces.
+struct posting {
+    struct buffer body;
+    bool too_long;
+};
+
+// Called first with nothing, then with pieces, then with nothing again: the answer is due.
+static enum MHD_Result take_post(struct monitor *monitor, struct MHD_Connection *connection,
+                                 const char *upload, size_t *upload_length, void **request) {
+    const struct monitor_post *post = &monitor->setup.post;
+    struct posting *posting = *request;
+    if (!posting) {
+        posting = memory_new(1, sizeof *posting);
+        if (!posting)
+            return MHD_NO;
+        buffer_init(&posting->body);
+        *request = posting;
+        return MHD_YES;
+    }
+    if (*upload_length > 0) {
+        posting->too_long |= *upload_length > post->body_max - posting->body.length;
+        if (!posting->too_long)
+            buffer_append(&posting->body, upload, *upload_length);
+        *upload_length = 0;
+        return MHD_YES;
+    }
+    if (posting->too_long)
+        return answer_text(connection, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too long");
+    struct buffer text;
+    buffer_init(&text);
+    unsigned status = posting->body.failed
+                          ? MHD_HTTP_INTERNAL_SERVER_ERROR
+                          : post->answer(post->self, (const char *)posting->body.data,
+                                         posting->body.length, &text);
+    enum MHD_Result result =
+        text.failed || posting->body.failed
+            ? answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory")
+            : answer(connection, status, "application/json", text.data, text.length);
+    buffer_deinit(&text);
+    return result;
+}
+
+void serve_done(void *self, struct MHD_Connection *connection, void **request,
+                enum MHD_RequestTerminationCode code) {
+    (void)self;
+    (void)connection;
+    (void)code;
+    struct posting *posting = *request;
+    if (!posting)
+        return;
+    buffer_deinit(&posting->body);
+    memory_free(posting);
+    *request = NULL;
+}
+
 enum MHD_Result serve(void *self, struct MHD_Connection *connection, const char *url,
                       const char *method, const char *version, const char *upload,
                       size_t *upload_length, void **request) {
     struct monitor *monitor = self;
     (void)version;
-    (void)upload;
-    (void)request;
+    if (monitor->setup.post.path && strcmp(url, monitor->setup.post.path) == 0 &&
+        strcmp(method, "POST") == 0)
+        return take_post(monitor, connection, upload, upload_length, request);
     if (*upload_length != 0)
         return MHD_NO; // no path takes a body
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)

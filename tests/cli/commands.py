@@ -16,7 +16,7 @@ from place import (CONFIG, HERE, Place, accounts, avro_click, avro_impression, e
                    finish, wait_for)
 
 FRESHET, LOG_PUT = map(os.path.abspath, sys.argv[1:3])
-COMMANDS = ("run", "ingest", "train", "publish", "score", "simulate", "load", "inspect", "check", "options")
+COMMANDS = ("run", "ingest", "train", "publish", "score", "simulate", "load", "inspect", "check", "options", "serve")
 START = 1700000000000
 
 

@@ -11,12 +11,16 @@ import pty
 import re
 import select
 import shutil
+import signal
+import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
+import urllib.error
 import urllib.request
 
 import yaml
@@ -67,11 +71,21 @@ class Daemon:
         self.environment = dict(os.environ, FRESHET_REDIS_PORT=redis_port, FRESHET_NAME="shop",
                                 FRESHET_DIRECTORY=self.work, FRESHET_LISTEN=self.url[len("http://"):])
         self.freshet("simulate", "--impressions", str(IMPRESSIONS), stdout=subprocess.DEVNULL, check=True)
+        self.notices = []  # lines that the daemon sent to systemd
+        threading.Thread(target=self.listen, daemon=True).start()
+        self.environment.update(NOTIFY_SOCKET=f"{self.work}/notify", WATCHDOG_USEC="1000000")
         self.log = open(f"{self.work}/log", "w")
         self.process = subprocess.Popen([FRESHET, "run", f"{self.work}/config.yaml"], env=self.environment,
-                                        cwd=ROOT, stdout=self.log, stderr=self.log)
+                                        cwd=ROOT, stdin=subprocess.DEVNULL,
+                                        stdout=self.log, stderr=self.log)
         self.wait()
         return self
+
+    def listen(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(f"{self.work}/notify")
+            while "STOPPING=1" not in self.notices:
+                self.notices += notify.recv(4096).decode().split("\n")
 
     def freshet(self, command, *words, **options):
         return subprocess.run([FRESHET, command, f"{self.work}/config.yaml", *words], cwd=ROOT,
@@ -109,6 +123,95 @@ def in_time(check):
             if attempt == 5:
                 raise
             time.sleep(0.7)
+
+
+def check_service(daemon):
+    """What systemd and an operator see: ready, watchdog, reload of safe settings, refusal of others."""
+    def said(word, seconds=15):
+        deadline = time.monotonic() + seconds
+        while word not in daemon.notices and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return word in daemon.notices
+
+    def reload(before, after, wanted):
+        with open(f"{daemon.work}/config.yaml") as text:
+            config = text.read()
+        assert before in config
+        with open(f"{daemon.work}/config.yaml", "w") as text:
+            text.write(config.replace(before, after))
+        seen = os.path.getsize(f"{daemon.work}/log")
+        daemon.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with open(f"{daemon.work}/log") as text:
+                text.seek(seen)
+                if wanted in text.read():
+                    break
+            time.sleep(0.1)
+        else:
+            raise AssertionError(f"the log does not say {wanted}")
+        return config
+
+    assert said("READY=1"), "systemd was not told that the daemon is ready"
+    assert said("WATCHDOG=1"), "the watchdog is not fed"
+    reload("disk_free_share: 0", "disk_free_share: 1", "event=reloaded")
+    deadline = time.monotonic() + 10
+    while 'freshet_alarm_firing{alarm="disk_full"} 1' not in fetch(f"{daemon.url}/metrics"):
+        assert time.monotonic() < deadline, "a reloaded threshold has no effect"
+        time.sleep(0.1)
+    assert said("RELOADING=1") and said("READY=1")
+    reload("disk_free_share: 1", "disk_free_share: 0", "event=reloaded")
+    good = reload("batch_rows: 64", "batch_rows: 32", "setting=trainer.learner.batch_rows")
+    reload("name:", "nmae:", "event=reload-refused")
+    with open(f"{daemon.work}/config.yaml", "w") as text:
+        text.write(good)
+    checked = daemon.freshet("check", capture_output=True, text=True).stdout
+    assert re.search(r"SIGHUP reloads .*logging.level.*monitor.alarms.window", checked), checked
+
+
+def check_serve(daemon):
+    """`freshet serve` gives what `freshet score` gives, to clients in other languages too."""
+    address = f"http://127.0.0.1:{free_port()}"
+    rows = [{"user_id": 7, "item_id": 11, "domain": "d0"}, {"domain": "d1"}, {}]
+    with open(f"{daemon.work}/serve.log", "w") as log:
+        process = subprocess.Popen([FRESHET, "serve", f"{daemon.work}/config.yaml", "--listen", address[7:]],
+                                   cwd=ROOT, env=dict(daemon.environment, NOTIFY_SOCKET=""), stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                assert fetch(f"{address}/readyz") == "ready\n"
+                break
+            except OSError:
+                assert time.monotonic() < deadline and process.poll() is None, open(f"{daemon.work}/serve.log").read()
+                time.sleep(0.1)
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        wanted = [json.loads(line) for line in
+                  daemon.freshet("score", input=lines, capture_output=True, text=True, check=True).stdout.splitlines()]
+        words = [json.dumps(row) for row in rows]
+        shown = [json.loads(line) for line in subprocess.run(
+            [sys.executable, f"{ROOT}/examples/clients/score.py", address, *words],
+            capture_output=True, text=True, check=True).stdout.splitlines()]
+        assert len(shown) == len(rows) and shown[0]["version"] == wanted[0]["version"], (shown, wanted)
+        for one, other in zip(shown, wanted):
+            assert all(abs(one[task] - other[task]) < 1e-6 for task in ("click", "buy")), (one, other)
+        answer = json.loads(subprocess.run(["java", f"{ROOT}/examples/clients/Score.java", address, *words],
+                                           capture_output=True, text=True, check=True).stdout)
+        assert answer["tasks"] == ["click", "buy"]
+        assert abs(answer["scores"][0][0] - wanted[0]["click"]) < 1e-6
+        for body, code, reason in (('{"rows": [{"nonsense": 1}]}', 400, "row 0: `nonsense` is no feature"),
+                                   ("{", 400, "expected"), ('{"rows": 3}', 400, "at most 10000 rows"),
+                                   ("x" * (17 << 20), 413, "too long")):
+            try:
+                urllib.request.urlopen(f"{address}/score", data=body.encode(), timeout=20)
+                raise AssertionError(f"accepted: {body[:50]}")
+            except urllib.error.HTTPError as error:
+                assert error.code == code and reason in error.read().decode(), (error.code, body[:50])
+        exported = series_of(fetch(f"{address}/metrics"))
+        assert exported["freshet_serve_rows_total", "{}"] == 6 and exported["freshet_serve_refused_total", "{}"] == 3
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
 
 
 def promtool(*words, text=None):
@@ -277,10 +380,13 @@ def take_pictures(daemon):
 def main():
     with Daemon() as daemon:
         check_prometheus(daemon)
+        check_service(daemon)
+        check_serve(daemon)
         check_top(daemon)
         check_page(daemon)
         if PICTURES:
             take_pictures(daemon)
+    assert "STOPPING=1" in daemon.notices
     print("page: all checks passed")
 
 
