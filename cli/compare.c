@@ -2,9 +2,9 @@
 #include "cli/command.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "base/disk.h"
+#include "cli/moment.h"
 #include "compare/output.h"
 #include "compare/race.h"
 #include "config/scalar.h"
@@ -28,27 +28,6 @@ static bool parse_window(const char *text, int64_t *ret_ms) {
     if (status != STATUS_OK)
         fprintf(stderr, "freshet compare: --window: expected %s, found '%s'\n", expected, text);
     return status == STATUS_OK;
-}
-
-// "2022-04-29" or "2022-04-29T06:00:00", UTC.
-static bool parse_split(const char *text, int64_t *ret_ms) {
-    struct tm utc = {0};
-    int date = 0, time = 0;
-    if (sscanf(text, "%4d-%2d-%2d%n", &utc.tm_year, &utc.tm_mon, &utc.tm_mday, &date) == 3 &&
-        text[date] == 'T')
-        sscanf(text + date, "T%2d:%2d:%2d%n", &utc.tm_hour, &utc.tm_min, &utc.tm_sec, &time);
-    if (date == 0 || text[date + time] != '\0' || utc.tm_mon < 1 || utc.tm_mon > 12 ||
-        utc.tm_mday < 1 || utc.tm_mday > 31) {
-        fprintf(stderr,
-                "freshet compare: --split: expected a time of day in UTC, such as 2022-04-29 or "
-                "2022-04-29T06:00:00, found '%s'\n",
-                text);
-        return false;
-    }
-    utc.tm_year -= 1900;
-    utc.tm_mon -= 1;
-    *ret_ms = (int64_t)timegm(&utc) * 1000;
-    return true;
 }
 
 // The file's name without folder and ending; names that are taken get a number.
@@ -155,7 +134,7 @@ static int run_compare(int argc, char **argv) {
          !arguments_number(self, "--replicates", replicates, 0, 10000, &options.replicates)) ||
         (threads && !arguments_number(self, "--threads", threads, 1, 64, &options.threads)) ||
         (window && !parse_window(window, &options.window_ms)) ||
-        (split && !parse_split(split, &options.split_ms)))
+        (split && !moment_parse(self, "--split", split, strlen(split), &options.split_ms)))
         return EXIT_USAGE;
     static struct settings settings[CONFIGS_MAX];
     struct arena run_arena;

@@ -11,6 +11,7 @@
 #include "base/disk.h"
 #include "base/logger.h"
 #include "cli/notify.h"
+#include "cli/replay_progress.h"
 #include "cli/task.h"
 #include "trainer/trainer.h"
 
@@ -27,6 +28,7 @@ struct daemon {
     atomic_size_t tasks_made; // how many of them the monitor's thread may look at
     atomic_bool stop;
     struct notify notify;
+    struct replay_progress progress; // of a replay
     bool in_terminal;
 };
 
@@ -162,7 +164,8 @@ static enum status make_tasks(struct daemon *daemon, struct error *err) {
                                    .log = daemon->log,
                                    .metrics = daemon->metrics,
                                    .finish = options->finish,
-                                   .threads = options->threads};
+                                   .threads = options->threads,
+                                   .plan = options->plan};
     enum status status =
         task_input_partitions(daemon->settings, daemon->log, &context.partitions, err);
     if (status == STATUS_OK)
@@ -235,6 +238,8 @@ static bool await_tasks(struct daemon *daemon) {
         }
         if (failed || running == 0)
             return false;
+        if (daemon->options->plan)
+            replay_progress_show(&daemon->progress, daemon->tasks, daemon->task_count);
         if (signal_came(daemon, TICK_MS))
             return true;
     }
@@ -370,6 +375,7 @@ int daemon_run(const struct settings *settings, const struct daemon_options *opt
         return code;
     }
     atomic_store(&daemon.tasks_made, daemon.task_count);
+    replay_progress_init(&daemon.progress, options->plan);
     status = start_tasks(&daemon, &err);
     if (status == STATUS_OK)
         stopped = await_tasks(&daemon);
@@ -379,6 +385,8 @@ int daemon_run(const struct settings *settings, const struct daemon_options *opt
     code = join_tasks(&daemon);
     if (status != STATUS_OK)
         code = command_fail(&err);
+    if (options->plan)
+        replay_progress_end(&daemon.progress, daemon.tasks, daemon.task_count);
     int report_code = report(&daemon);
     if (code == EXIT_DONE)
         code = report_code;

@@ -12,6 +12,8 @@
 
 #include "cli/command.h"
 
+struct replay_plan;
+
 enum { DAEMON_INGEST = 1, DAEMON_TRAINER = 2, DAEMON_PUBLISHER = 4 };
 
 struct daemon_options {
@@ -19,9 +21,10 @@ struct daemon_options {
     unsigned stages;      // DAEMON_ bits
     int32_t ingest_first; // ingest tasks [first, first + count); count 0 = one a partition
     int32_t ingest_count;
-    bool finish;        // read to the ends seen at start, close all windows, then end
-    int64_t threads;    // > 0: workers of the trainer instead of the setting
-    const char *report; // file for the final table as JSON lines, or NULL
+    bool finish;                    // read to the ends seen at start, close all windows, then end
+    int64_t threads;                // > 0: workers of the trainer instead of the setting
+    const char *report;             // file for the final table as JSON lines, or NULL
+    const struct replay_plan *plan; // what ingest reads, in a replay; NULL: all there is
 };
 
 // Runs until done or stopped; prints what went wrong. Returns an exit_code.

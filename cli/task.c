@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/logger.h"
 #include "base/disk.h"
+#include "cli/replay_plan.h"
 #include "cli/warm.h"
 #include "ingest/ingest.h"
 #include "ingest/partitioning.h"
@@ -72,6 +73,8 @@ static enum status init_ingest(struct task *task, const struct task_context *con
     task->setup.input_count = settings->inputs.count;
     task->setup.output_count = INGEST_OUTPUTS;
     task->setup.bounded = context->finish;
+    if (context->plan)
+        task->setup.stretch = context->plan->stretch + (size_t)task->index * context->plan->inputs;
     return STATUS_OK;
 }
 
@@ -194,9 +197,7 @@ static enum status init_publisher(struct task *task, const struct task_context *
     return STATUS_OK;
 }
 
-// What the journal and the checkpoints carry of the configuration: the sections that decide what
-// the task computes. Where things are (servers, folders, ports) may change between two starts.
-static uint64_t task_identity(enum task_kind kind, const struct settings *settings) {
+uint64_t task_identity(enum task_kind kind, const struct settings *settings) {
     uint64_t hashes[3] = {config_hash(&spec_options, &settings->data)};
     if (kind == TASK_INGEST) {
         hashes[1] = config_hash(&ingest_options, &settings->ingest);
@@ -245,7 +246,8 @@ enum status task_init(struct task *task, const struct task_context *context, enu
                                         .build = task->build,
                                         .clock = &clock_system,
                                         .metrics = context->metrics,
-                                        .live = &task->live};
+                                        .live = &task->live,
+                                        .progress = &task->progress};
     if (kind == TASK_INGEST)
         status = init_ingest(task, context, err);
     else if (kind == TASK_TRAINER)

@@ -9,6 +9,8 @@
 #include "cli/settings.h"
 #include "stage/runner.h"
 
+struct replay_plan;
+
 enum task_kind { TASK_INGEST, TASK_TRAINER, TASK_PUBLISHER };
 enum task_phase { TASK_WAITING, TASK_RECOVERING, TASK_LIVE, TASK_ENDED, TASK_FAILED };
 
@@ -27,7 +29,8 @@ struct task {
     struct stage_output outputs[2];
     pthread_t thread;
     bool started;
-    atomic_int phase;   // enum task_phase; written by the task's thread
+    atomic_int phase; // enum task_phase; written by the task's thread
+    struct runner_progress progress;
     atomic_bool live;   // while in TASK_LIVE: not waiting for a server; written by the runner
     enum status status; // how it ended; read after the thread has been joined
     struct error error;
@@ -39,7 +42,8 @@ struct task_context {
     struct metrics *metrics;
     int32_t partitions; // of the input topics
     bool finish;
-    int64_t threads; // of the trainer, 0 = as set
+    int64_t threads;                // of the trainer, 0 = as set
+    const struct replay_plan *plan; // what ingest reads; NULL: all there is
 };
 
 // Number of partitions of every input topic. STATUS_INVALID when the topics cannot be joined
@@ -52,6 +56,10 @@ CHECKED enum status task_topics_ensure(const struct task_context *context, struc
 
 // What trainer and model settings ask for can be built. STATUS_INVALID naming the key.
 CHECKED enum status task_check_model(const struct settings *settings, struct error *err);
+
+// What the journal and the checkpoints carry of the configuration: the sections that decide what
+// the task computes. Where things are (servers, folders, ports) may change between two starts.
+uint64_t task_identity(enum task_kind kind, const struct settings *settings);
 
 CHECKED enum status task_init(struct task *task, const struct task_context *context,
                               enum task_kind kind, int32_t index, struct error *err);

@@ -246,26 +246,7 @@ static enum status files_topic_offset_at(struct log *head, const char *topic, in
         files_partition_bounds((struct files_log *)head, topic, partition, &begin, &end, err);
     if (status != STATUS_OK)
         return status;
-    struct log_position position = {.topic = topic, .partition = partition, .offset = begin};
-    struct log_reader *reader = NULL;
-    status = files_reader_open(head, &position, 1, &reader, err);
-    int64_t found = end;
-    for (int64_t next = begin; status == STATUS_OK && next < end && found == end;) {
-        struct log_batch batch = {0};
-        status = files_reader_poll(reader, 4096, 0, &batch, err);
-        for (size_t i = 0; status == STATUS_OK && i < batch.count; i++) {
-            next = batch.records[i].offset + 1;
-            if (batch.records[i].timestamp_ms < timestamp_ms || next > end)
-                continue;
-            found = next - 1;
-            break;
-        }
-    }
-    if (reader)
-        files_reader_close(reader);
-    if (status == STATUS_OK)
-        *ret_offset = found;
-    return status;
+    return log_offset_scan(head, topic, partition, begin, end, timestamp_ms, ret_offset, err);
 }
 
 static const struct log_operations files_operations = {

@@ -75,6 +75,11 @@ struct log_writer {
 
 // Refuses names that are not a Kafka topic's, begin with '.' or are too long.
 CHECKED enum status log_name_check(const char *what, const char *name, struct error *err);
+// The first record of offsets [from, end) whose time is >= timestamp_ms, found by reading; else
+// end.
+CHECKED enum status log_offset_scan(struct log *log, const char *topic, int32_t partition,
+                                    int64_t from, int64_t end, int64_t timestamp_ms,
+                                    int64_t *ret_offset, struct error *err);
 // STATUS_CHANGED with topic, partition, wanted and present range, in the words of all backends.
 CHECKED enum status log_offset_refused(const char *topic, int32_t partition, int64_t wanted,
                                        int64_t begin, int64_t end, struct error *err);

@@ -54,8 +54,14 @@ enum status kafka_offset_at(struct log *head, const char *topic, int32_t partiti
         offset_query(log->client, topic, partition, timestamp_ms, log->timeout_ms, &found);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return kafka_failed(code, "find a time in topic", topic, err);
-    *ret_offset = found >= 0 && found < end ? found : end;
-    return STATUS_OK;
+    if (found < 0 || found >= end) {
+        *ret_offset = end;
+        return STATUS_OK;
+    }
+    // What Kafka finds may be a transaction's marker, whose time is that of the commit, years after
+    // the events' own in an archive. No record before it is late enough, so the search goes on
+    // there.
+    return log_offset_scan(head, topic, partition, found, end, timestamp_ms, ret_offset, err);
 }
 
 static enum status metadata_read(const struct rd_kafka_metadata *metadata, const char *topic,

@@ -91,6 +91,49 @@ enum status log_topic_offset_at(struct log *log, const char *topic, int32_t part
     return log->operations->topic_offset_at(log, topic, partition, timestamp_ms, ret_offset, err);
 }
 
+// Where `batch` holds the first record at or after the time and before `end`; false when nowhere.
+static bool batch_find_time(const struct log_batch *batch, int64_t end, int64_t timestamp_ms,
+                            int64_t *ret_offset) {
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct log_record *record = &batch->records[i];
+        if (record->offset >= end || record->timestamp_ms >= timestamp_ms) {
+            *ret_offset = record->offset < end ? record->offset : end;
+            return true;
+        }
+    }
+    return false;
+}
+
+enum status log_offset_scan(struct log *log, const char *topic, int32_t partition, int64_t from,
+                            int64_t end, int64_t timestamp_ms, int64_t *ret_offset,
+                            struct error *err) {
+    struct log_position position = {.topic = topic, .partition = partition, .offset = from};
+    struct log_reader *reader = NULL;
+    enum status status = log_reader_open(log, &position, 1, &reader, err);
+    int64_t next = from;
+    bool found = false;
+    for (int silent = 0; status == STATUS_OK && !found && next < end;) {
+        struct log_batch batch = {0};
+        status = log_reader_poll(reader, 4096, 1000, &batch, err);
+        if (status == STATUS_OK) {
+            silent = 0;
+            found = batch_find_time(&batch, end, timestamp_ms, ret_offset);
+        } else if (status == STATUS_TIMEOUT) {
+            status = ++silent < 30 ? STATUS_OK
+                                   : error_set(err, STATUS_UNAVAILABLE,
+                                               "could not find a time in topic `%s`: nothing came "
+                                               "for half a minute",
+                                               topic);
+        }
+        if (status == STATUS_OK)
+            status = log_reader_position(reader, 0, &next, err);
+    }
+    log_reader_close(reader);
+    if (status == STATUS_OK && !found)
+        *ret_offset = end;
+    return status;
+}
+
 enum status log_topic_identity(struct log *log, const char *topic, uint64_t *ret_identity,
                                struct error *err) {
     enum status status = log_name_check("topic", topic, err);

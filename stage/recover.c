@@ -226,6 +226,10 @@ static enum status start_offset(struct runner *runner, size_t index, int64_t *re
                                 struct error *err) {
     const struct stage_input *input = &runner->setup.inputs[index];
     int64_t begin = 0, end = 0;
+    if (runner->setup.stretch) {
+        *ret_offset = runner->setup.stretch[index].first;
+        return STATUS_OK;
+    }
     enum status status =
         log_topic_bounds(runner->setup.log, input->topic, input->partition, &begin, &end, err);
     if (status == STATUS_OK)
@@ -267,6 +271,10 @@ static enum status bounds_capture(struct runner *runner, struct error *err) {
     for (size_t i = 0; i < runner->setup.input_count; i++) {
         const struct stage_input *input = &runner->setup.inputs[i];
         int64_t begin = 0, end = 0;
+        if (runner->setup.stretch) {
+            runner->slots[i].bound = runner->setup.stretch[i].end;
+            continue;
+        }
         enum status status =
             log_topic_bounds(runner->setup.log, input->topic, input->partition, &begin, &end, err);
         if (status != STATUS_OK)

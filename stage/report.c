@@ -129,6 +129,27 @@ int64_t runner_lag_ms(struct runner *runner) {
     return watermark >= now ? 0 : now - watermark;
 }
 
+static void progress_report(struct runner *runner) {
+    struct runner_progress *progress = runner->setup.progress;
+    long long next = 0, ends = 0;
+    for (uint32_t i = 0; progress && i < runner->setup.input_count; i++) {
+        const struct slot *slot = &runner->slots[i];
+        int64_t end = slot->bound;
+        if (end < 0 &&
+            (!runner->reader || log_reader_end(runner->reader, i, &end, NULL) != STATUS_OK))
+            return;
+        // All is read once a bound is reached, though markers may stand between.
+        bool all = slot->bound >= 0 ? slot_reached(runner, i) : slot->next_offset > end;
+        next += all ? end : slot->next_offset;
+        ends += end;
+    }
+    if (progress) {
+        atomic_store(&progress->ends, ends);
+        atomic_store(&progress->next, next);
+        atomic_store(&progress->records, (long long)runner->status.records);
+    }
+}
+
 // Lag over all inputs, which is also set as a gauge for each.
 static int64_t lag_report(struct runner *runner) {
     struct report *report = &runner->report;
@@ -160,10 +181,13 @@ static void line_write(struct runner *runner, int64_t lag, int64_t since_us) {
 void report_periodic(struct runner *runner) {
     struct report *report = &runner->report;
     int64_t now_us = runner->clock->monotonic_us(runner->clock);
+    if (runner->finished)
+        progress_report(runner);
     if (now_us - report->gauges_us < GAUGES_INTERVAL_US)
         return;
     report->gauges_us = now_us;
     int64_t lag = lag_report(runner);
+    progress_report(runner);
     accounts_export(runner);
     if (now_us - report->line_us < LINE_INTERVAL_US)
         return;

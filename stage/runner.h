@@ -43,6 +43,18 @@ extern const struct option_table runner_options;
 
 enum runner_start { RUNNER_START_OLDEST, RUNNER_START_NEWEST };
 
+// The part of an input that a replay reads: offsets [first, end).
+struct runner_stretch {
+    int64_t first, end;
+};
+
+// How far a task is, over all inputs; written by its thread about once a second.
+struct runner_progress {
+    atomic_llong next;    // sum of the offsets after the last records folded
+    atomic_llong ends;    // sum of where reading ends: a bound, or the end of what is there
+    atomic_llong records; // folded by this process, refolded ones included
+};
+
 struct runner_setup {
     const char *task;      // unique in the deployment: "NAME.ingest-3", "NAME.trainer"
     const char *directory; // of this task: checkpoints, lock
@@ -59,12 +71,14 @@ struct runner_setup {
     uint64_t config_hash; // identity: refused with a pending journal tail when it differs
     const char *build;    // identity: version, compiler, BLAS library and kernel
     bool bounded;         // stop reading at the ends seen at start, then finish
+    const struct runner_stretch *stretch; // [input_count]: bounded to these parts; NULL: the whole
     bool accounts_strict; // tests: an account that does not balance is STATUS_CORRUPT
     const struct clock *clock;
     struct metrics *metrics; // may be NULL
     // Set by runner_run after each turn: whether the task has recovered and reaches its servers.
     // May be NULL; may be read by any thread.
     atomic_bool *live;
+    struct runner_progress *progress; // may be NULL
 };
 
 struct runner;
