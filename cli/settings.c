@@ -55,6 +55,12 @@ static const struct option settings_option_list[] = {
          "A folder, best on another machine's disk, that gets a copy of each checkpoint. A task "
          "that finds its own folder lost goes on from there, its journal and its inputs, "
          "exactly. Empty copies nothing."},
+    {.key = "control",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct settings, control),
+     .default_text = "control",
+     .help = "The topic of what operators command (`freshet pin`, `unpin`, `rollback`), of one "
+             "partition, kept for ever. Empty = none: such commands are then refused."},
     SECTION("logging", logging, logging_options, "Log lines."),
     SECTION("log", log, log_options, "Where the logs live: files, Kafka or memory."),
     SECTION("data", data, spec_options, "Features, tasks and domain."),

@@ -18,6 +18,7 @@ struct settings {
     const char *name;      // prefixes tasks, consumer groups and Redis keys
     const char *directory; // of the tasks' checkpoints
     const char *copies;    // where checkpoints are copied to; empty = nowhere
+    const char *control;   // topic; "" = none
     struct {
         int level;  // enum logger_level
         int format; // enum logger_format

@@ -45,6 +45,8 @@ enum status task_topics_ensure(const struct task_context *context, struct error 
             log_topic_ensure(context->log, settings->ingest.dead_letter, context->partitions, err);
     if (status == STATUS_OK)
         status = log_topic_ensure(context->log, settings->trainer.weights, 1, err);
+    if (status == STATUS_OK && settings->control[0])
+        status = log_topic_ensure(context->log, settings->control, 1, err);
     return status;
 }
 
@@ -142,7 +144,8 @@ static enum status init_trainer(struct task *task, const struct task_context *co
     if (!task->inputs)
         return error_no_memory(err, partitions * sizeof *task->inputs, "inputs");
     for (size_t i = 0; i < partitions; i++)
-        task->inputs[i] = (struct stage_input){settings->trainer.examples, (int32_t)i};
+        task->inputs[i] =
+            (struct stage_input){.topic = settings->trainer.examples, .partition = (int32_t)i};
     task->outputs[0] = (struct stage_output){settings->trainer.weights, 0, 1};
     task->setup.operations = &trainer_operations;
     task->setup.settings = settings->trainer.runner;
@@ -179,6 +182,7 @@ static enum status init_publisher(struct task *task, const struct task_context *
     struct publisher_setup setup = {.settings = &settings->publisher,
                                     .name = settings->name,
                                     .weights = settings->trainer.weights,
+                                    .control = settings->control[0] ? settings->control : NULL,
                                     .row_floats_max = widest,
                                     .log = context->log,
                                     .metrics = context->metrics,
@@ -187,13 +191,15 @@ static enum status init_publisher(struct task *task, const struct task_context *
     if (status != STATUS_OK)
         return status;
     task->state = state;
-    task->inputs = memory_new(1, sizeof *task->inputs);
+    task->inputs = memory_new(2, sizeof *task->inputs);
     if (!task->inputs)
-        return error_no_memory(err, sizeof *task->inputs, "inputs");
-    task->inputs[0] = (struct stage_input){settings->trainer.weights, 0};
+        return error_no_memory(err, 2 * sizeof *task->inputs, "inputs");
+    task->inputs[0] = (struct stage_input){.topic = settings->trainer.weights};
+    task->inputs[1] = (struct stage_input){.topic = settings->control};
     task->setup.operations = &publisher_operations;
     task->setup.settings = settings->publisher.runner;
-    task->setup.input_count = 1;
+    task->setup.inputs_aside = settings->control[0] ? 1 : 0;
+    task->setup.input_count = 1 + task->setup.inputs_aside;
     return STATUS_OK;
 }
 

@@ -51,7 +51,7 @@ struct task_context {
 // missing.
 CHECKED enum status task_input_partitions(const struct settings *settings, struct log *log,
                                           int32_t *ret_partitions, struct error *err);
-// Makes the topics between the stages: examples, dead letters, weights.
+// Makes the topics between the stages: examples, dead letters, weights, control.
 CHECKED enum status task_topics_ensure(const struct task_context *context, struct error *err);
 
 // What trainer and model settings ask for can be built. STATUS_INVALID naming the key.

@@ -9,7 +9,8 @@
 
 #include "record/redis_layout.h"
 
-#define OLD_LINEAGE_KEPT_S "3600" // tensors of a lineage that was left, for readers still on it
+// Tensors of a lineage that was left, or of a version taken back, for readers still on it.
+#define OLD_LINEAGE_KEPT_S "3600"
 
 void manifest_init(struct manifest *manifest, const char *name) {
     *manifest = (struct manifest){.name = name, .offset = -1};
@@ -43,18 +44,19 @@ enum status manifest_fetch(struct manifest *manifest, struct redis *redis, struc
 }
 
 enum status manifest_prepare(struct manifest *manifest, const struct weights *head, int64_t offset,
-                             unsigned bucket_bits, enum redis_row_type row_type,
+                             unsigned bucket_bits, enum redis_row_type row_type, int64_t control,
                              struct error *err) {
     char lineage[24];
     snprintf(lineage, sizeof lineage, "%016" PRIx64, head->lineage);
     json_t *model = json_loadb(head->spec, head->spec_length, 0, NULL);
     json_t *measures = json_loadb(head->measures, head->measures_length, 0, NULL);
     json_t *root = json_pack(
-        "{s:i, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:s, s:o*, s:o*}", "layout", REDIS_LAYOUT, "name",
-        manifest->name, "lineage", lineage, "version", (json_int_t)head->version, "watermark_ms",
-        (json_int_t)head->watermark_ms, "accepted_ms", (json_int_t)head->accepted_ms, "group_bits",
-        REDIS_LAYOUT_GROUP_BITS, "bucket_bits", (int)bucket_bits, "row_type",
-        redis_row_type_name(row_type), "model", model, "measures", measures);
+        "{s:i, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:s, s:I, s:o*, s:o*}", "layout", REDIS_LAYOUT,
+        "name", manifest->name, "lineage", lineage, "version", (json_int_t)head->version,
+        "watermark_ms", (json_int_t)head->watermark_ms, "accepted_ms",
+        (json_int_t)head->accepted_ms, "group_bits", REDIS_LAYOUT_GROUP_BITS, "bucket_bits",
+        (int)bucket_bits, "row_type", redis_row_type_name(row_type), "control", (json_int_t)control,
+        "model", model, "measures", measures);
     char *json = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(root);
     if (!json)
@@ -126,5 +128,42 @@ enum status manifest_flip(struct manifest *manifest, struct redis *redis, struct
     manifest->offset = manifest->next.offset;
     free(manifest->next.json);
     manifest->next.json = NULL;
+    return STATUS_OK;
+}
+
+enum status manifest_retract(struct manifest *manifest, struct redis *redis, uint64_t lineage,
+                             uint64_t version, int64_t offset, struct error *err) {
+    char keys[4][REDIS_LAYOUT_KEY_MAX], next[GROUP_TEXT_MAX];
+    struct redisReply *reply = NULL;
+    struct redis_command command = {0};
+    snprintf(next, sizeof next, "%016" PRIx64 " %" PRIu64 " 0 %" PRId64, lineage, version, offset);
+    if (strcmp(next, manifest->text) == 0)
+        return STATUS_OK;
+    redis_layout_manifest_state_key(keys[0], manifest->name);
+    redis_layout_manifest_key(keys[1], manifest->name);
+    redis_layout_tensors_key(keys[2], manifest->name, manifest->lineage, manifest->version);
+    redis_layout_tensors_key(keys[3], manifest->name, manifest->lineage, manifest->previous);
+    const char *words[] = {"EVALSHA", redis_script_sha(redis, REDIS_SCRIPT_RETRACT),
+                           "4",       keys[0],
+                           keys[1],   keys[2],
+                           keys[3],   manifest->text,
+                           next,      OLD_LINEAGE_KEPT_S};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        redis_command_add_text(&command, words[i]);
+    enum status status = redis_ask(redis, &command, &reply, err);
+    redis_command_deinit(&command);
+    if (status == STATUS_OK && reply->type != REDIS_REPLY_INTEGER)
+        status = error_set(err, STATUS_UNAVAILABLE,
+                           "could not take version %" PRIu64 " back: Redis stands at '%.100s', "
+                           "moved by a failover, a flush or another publisher; reading it again",
+                           manifest->version, reply->type == REDIS_REPLY_STRING ? reply->str : "");
+    redis_reply_free(reply);
+    if (status != STATUS_OK)
+        return status;
+    memcpy(manifest->text, next, sizeof next);
+    manifest->lineage = lineage;
+    manifest->version = version;
+    manifest->previous = 0;
+    manifest->offset = offset;
     return STATUS_OK;
 }

@@ -32,14 +32,21 @@ void manifest_reset(struct manifest *manifest); // forgets what it read and what
 CHECKED enum status manifest_fetch(struct manifest *manifest, struct redis *redis,
                                    struct error *err);
 // Makes `head` (an OPEN with its spec and measures) the version that waits; offset: behind its
-// COMMIT. STATUS_EXHAUSTED.
+// COMMIT; control: how far the control log was followed. STATUS_EXHAUSTED.
 CHECKED enum status manifest_prepare(struct manifest *manifest, const struct weights *head,
                                      int64_t offset, unsigned bucket_bits,
-                                     enum redis_row_type row_type, struct error *err);
+                                     enum redis_row_type row_type, int64_t control,
+                                     struct error *err);
 // Brings out what waits: manifest, state, announcement, tensors of the version before the last
 // removed. Every reply before must have been taken. STATUS_UNAVAILABLE: Redis stands elsewhere than
 // we thought, or the version's tensors are gone.
 CHECKED enum status manifest_flip(struct manifest *manifest, struct redis *redis,
                                   struct error *err);
+// Takes the manifest away, since rows are about to become those of an earlier version; its place is
+// then LINEAGE VERSION 0 OFFSET. Tensors stay a while for readers that have begun. Nothing is done
+// where it stands there already. STATUS_UNAVAILABLE: Redis stands elsewhere than we thought.
+CHECKED enum status manifest_retract(struct manifest *manifest, struct redis *redis,
+                                     uint64_t lineage, uint64_t version, int64_t offset,
+                                     struct error *err);
 
 #endif

@@ -7,46 +7,9 @@
 #include <hiredis/hiredis.h>
 
 #include "base/logger.h"
-#include "publisher/manifest.h"
-#include "publisher/server.h"
-#include "publisher/writer.h"
+#include "publisher/state.h"
 
-enum { GROUPS = 1 << REDIS_LAYOUT_GROUP_BITS, TENSORS_EXPIRE_S = 3600 };
-
-struct publisher {
-    const struct publisher_settings *settings;
-    char name[128];
-    const char *weights; // topic
-    struct log *log;
-    const struct clock *clock;
-    struct redis *redis;
-    struct writer writer;
-    struct redis_command command;
-    // The version being read.
-    bool open;
-    struct weights head; // OPEN's fields; texts in the buffers below
-    struct buffer spec, measures;
-    struct buffer tensor; // one whose rows are being gathered
-    struct buffer held;   // [n] {length u64, record}: deltas of rows that the writer still keeps
-    struct weights slice; // its SLICE, once read
-    uint64_t slice_count; // 0 = no SLICE seen yet
-    bool out;             // the manifest names it, or a later one, already
-    struct manifest manifest;
-    struct server_packing packing;
-    size_t row_floats_max; // of the configured model; 0 = not known
-    struct account account;
-    int64_t watermark_ms;
-    struct metric *versions, *rows, *version_gauge, *incomplete;
-    struct metric_histogram *freshness;
-};
-
-static enum redis_row_type row_type(const struct publisher *publisher) {
-    return (enum redis_row_type)publisher->settings->row_type;
-}
-
-static int64_t row_bytes(const struct publisher *publisher, size_t floats) {
-    return (int64_t)redis_row_bytes(row_type(publisher), floats);
-}
+enum { TENSORS_EXPIRE_S = 3600 };
 
 enum status publisher_new(const struct publisher_setup *setup, struct publisher **ret_publisher,
                           struct error *err) {
@@ -62,12 +25,14 @@ enum status publisher_new(const struct publisher_setup *setup, struct publisher 
     snprintf(publisher->name, sizeof publisher->name, "%s", setup->name);
     publisher->settings = setup->settings;
     publisher->weights = setup->weights;
+    publisher->control = setup->control;
+    steer_init(&publisher->steer);
     publisher->log = setup->log;
     publisher->clock = setup->clock;
     publisher->watermark_ms = STAGE_TIME_NONE;
     publisher->row_floats_max = setup->row_floats_max;
     writer_init(&publisher->writer, publisher->name, (unsigned)setup->settings->bucket_bits,
-                row_type(publisher));
+                publisher_row_type(publisher));
     manifest_init(&publisher->manifest, publisher->name);
     buffer_init(&publisher->spec);
     buffer_init(&publisher->tensor);
@@ -89,6 +54,12 @@ enum status publisher_new(const struct publisher_setup *setup, struct publisher 
         publisher->incomplete =
             metrics_get(setup->metrics, METRIC_GAUGE, "freshet_publisher_rebuilding", "",
                         "1 while Redis is being filled and holds no whole model yet.");
+        publisher->held_versions =
+            metrics_get(setup->metrics, METRIC_GAUGE, "freshet_publisher_held_versions", "",
+                        "Versions held back, by the gate or a pin, since the newest that is out.");
+        publisher->pinned =
+            metrics_get(setup->metrics, METRIC_GAUGE, "freshet_publisher_pinned_version", "",
+                        "Version that is pinned by the control log; 0 = none.");
         publisher->freshness = metrics_histogram(
             setup->metrics, "freshet_publisher_freshness_seconds", "",
             "From the acceptance of the newest event learnt to its version's manifest in Redis.",
@@ -98,16 +69,10 @@ enum status publisher_new(const struct publisher_setup *setup, struct publisher 
     return STATUS_OK;
 }
 
-static void disconnect(struct publisher *publisher) {
-    redis_close(publisher->redis);
-    publisher->redis = NULL;
-    publisher->writer.redis = NULL;
-}
-
 void publisher_free(struct publisher *publisher) {
     if (!publisher)
         return;
-    disconnect(publisher);
+    places_disconnect(publisher);
     writer_deinit(&publisher->writer);
     redis_command_deinit(&publisher->command);
     buffer_deinit(&publisher->spec);
@@ -121,81 +86,38 @@ void publisher_free(struct publisher *publisher) {
 static enum status publisher_reset(void *state, struct error *err) {
     struct publisher *publisher = state;
     (void)err;
-    disconnect(publisher);
+    places_disconnect(publisher);
     writer_reset(&publisher->writer);
     manifest_reset(&publisher->manifest);
-    publisher->open = false;
+    publisher->open = publisher->holding = publisher->again = false;
     publisher->slice_count = 0;
     publisher->account.read = publisher->account.used = publisher->account.in_flight = 0;
     memset(publisher->account.dropped, 0, sizeof publisher->account.dropped);
     return STATUS_OK;
 }
 
-// ---- where Redis stands -------------------------------------------------------------------------
-
-static enum status connect_redis(struct publisher *publisher, struct error *err) {
-    if (publisher->redis)
-        return STATUS_OK;
-    enum status status = redis_open(&publisher->settings->redis, &publisher->redis, err);
-    publisher->writer.redis = publisher->redis;
-    if (status == STATUS_OK) {
-        struct error why;
-        if (server_check(publisher->redis, &why) == STATUS_INVALID)
-            logger_line(LOGGER_WARN, "publisher", "server", "reason=\"%s\"", why.message);
-        server_packing(publisher->redis, &publisher->packing);
-        server_check_row(&publisher->packing, row_bytes(publisher, publisher->row_floats_max));
-    }
-    for (uint32_t g = 0; status == STATUS_OK && g < GROUPS; g++) {
-        char key[REDIS_LAYOUT_KEY_MAX], text[GROUP_TEXT_MAX];
-        redis_layout_state_key(key, publisher->name, g);
-        status = redis_get_text(publisher->redis, key, text, sizeof text, err);
-        if (status == STATUS_OK)
-            status =
-                group_read(&publisher->writer.groups[g], text,
-                           (unsigned)publisher->settings->bucket_bits, row_type(publisher), err);
-    }
-    if (status == STATUS_OK)
-        status = manifest_fetch(&publisher->manifest, publisher->redis, err);
-    if (status != STATUS_OK)
-        disconnect(publisher);
-    return status;
-}
-
-// The smallest place that a group or the manifest still wants; one that the log no longer (or not
-// yet) has begins at the oldest record, its rows stale until every slice has come by.
-static enum status publisher_start_offset(void *state, uint32_t slot, int64_t *ret_offset,
-                                          struct error *err) {
-    struct publisher *publisher = state;
-    int64_t begin, end, least = INT64_MAX;
-    (void)slot;
-    enum status status = log_topic_bounds(publisher->log, publisher->weights, 0, &begin, &end, err);
-    if (status == STATUS_OK)
-        status = connect_redis(publisher, err);
-    if (status != STATUS_OK)
-        return status;
-    for (uint32_t g = 0; g < GROUPS; g++) {
-        struct group *group = &publisher->writer.groups[g];
-        if (group->offset < begin || group->offset > end) {
-            if (group->text[0])
-                logger_line(LOGGER_WARN, "publisher", "group-stale",
-                            "group=%u wanted=%" PRId64 " oldest=%" PRId64 " newest=%" PRId64
-                            " action=\"read again from the oldest\"",
-                            g, group->offset, begin, end);
-            group->offset = -1;
-            group->done = false;
-        }
-        int64_t wanted = group->offset < 0 ? begin : group->offset;
-        least = wanted < least ? wanted : least;
-    }
-    struct manifest *manifest = &publisher->manifest;
-    if (manifest->offset < begin || manifest->offset > end)
-        manifest->offset = -1;
-    int64_t wanted = manifest->offset < 0 ? begin : manifest->offset;
-    *ret_offset = wanted < least ? wanted : least;
-    return STATUS_OK;
-}
-
 // ---- one version --------------------------------------------------------------------------------
+
+// Which way the version goes.
+static void steer_on(struct publisher *publisher, const struct weights *open, int64_t offset) {
+    char reason[STEER_REASON_MAX];
+    bool passed = steer_passed(open->measures, open->measures_length, reason);
+    enum steer_way way = steer_open(&publisher->steer, open, offset, passed);
+    publisher->through = way == STEER_THROUGH;
+    publisher->holding = way == STEER_HOLD;
+    publisher->again = way == STEER_AGAIN;
+    if (publisher->held_versions)
+        metric_set(publisher->held_versions, (double)publisher->steer.held);
+    if (way == STEER_HOLD)
+        logger_line(LOGGER_WARN, "publisher", "held",
+                    "version=%" PRIu64 " out_version=%" PRIu64 " reason=\"%s\"", open->version,
+                    publisher->manifest.version,
+                    publisher->steer.pinned ? "another version is pinned" : reason);
+    if (way == STEER_AGAIN)
+        logger_line(LOGGER_INFO, "publisher", "held-no-more",
+                    "version=%" PRIu64 " held_versions=%" PRIu64, open->version,
+                    publisher->steer.held);
+}
 
 static enum status fold_open(struct publisher *publisher, const struct weights *weights,
                              int64_t offset, struct error *err) {
@@ -218,7 +140,7 @@ static enum status fold_open(struct publisher *publisher, const struct weights *
 
 static enum status fold_tensor(struct publisher *publisher, const struct weights *weights,
                                struct error *err) {
-    if (publisher->out)
+    if (publisher->out || publisher->through)
         return STATUS_OK;
     struct buffer *value = &publisher->tensor;
     if (weights->first_row == 0) {
@@ -291,7 +213,7 @@ static enum status release_deltas(struct publisher *publisher, struct error *err
 
 static enum status fold_rows(struct publisher *publisher, const struct weights *rows,
                              const struct log_record *record, struct error *err) {
-    server_check_row(&publisher->packing, row_bytes(publisher, rows->dimension));
+    server_check_row(&publisher->packing, publisher_row_bytes(publisher, rows->dimension));
     if (publisher->rows)
         metric_add(publisher->rows, rows->count);
     if (!rows->whole && publisher->settings->deltas_max > 0 && !publisher->out) {
@@ -335,13 +257,14 @@ static enum status fold_commit(struct publisher *publisher, int64_t offset, stru
     bool whole = all_whole(publisher);
     if (publisher->incomplete)
         metric_set(publisher->incomplete, whole || publisher->out ? 0 : 1);
-    if (!whole || publisher->out)
+    if (!whole || publisher->out || publisher->through)
         return STATUS_OK;
     struct weights head = publisher->head;
     head.spec = (const char *)publisher->spec.data;
     head.measures = (const char *)publisher->measures.data;
     return manifest_prepare(&publisher->manifest, &head, offset + 1,
-                            (unsigned)publisher->settings->bucket_bits, row_type(publisher), err);
+                            (unsigned)publisher->settings->bucket_bits,
+                            publisher_row_type(publisher), publisher->steer.control_next, err);
 }
 
 static enum status fold_one(struct publisher *publisher, const struct weights *weights,
@@ -375,12 +298,28 @@ static enum status publisher_fold(void *state, const struct log_record *records,
                                   struct stage_outputs *outputs, struct error *err) {
     struct publisher *publisher = state;
     (void)outputs;
-    enum status status = connect_redis(publisher, err);
+    enum status status = places_connect(publisher, err);
     for (size_t i = 0; status == STATUS_OK && i < count; i++) {
         struct weights weights;
+        if (records[i].slot == CONTROL_SLOT) {
+            steer_command(&publisher->steer, publisher->control, &records[i]);
+            publisher->again = true; // from what Redis says, follow the whole control log anew
+            continue;
+        }
         publisher->account.read++;
+        if (publisher->again) {
+            publisher->account.in_flight++;
+            continue;
+        }
         if (weights_decode(records[i].value, records[i].value_length, &weights, err) != STATUS_OK)
             return error_prefix(err, "%s/0 offset %" PRId64, publisher->weights, records[i].offset);
+        if (weights.kind == WEIGHTS_OPEN)
+            steer_on(publisher, &weights, records[i].offset);
+        if (publisher->holding || publisher->again) {
+            publisher->account.in_flight++;
+            publisher->holding &= weights.kind != WEIGHTS_COMMIT;
+            continue;
+        }
         // The tail of a version whose OPEN retention took: its rows come again in later slices.
         if (weights.kind != WEIGHTS_OPEN && !publisher->open) {
             publisher->account.dropped[1]++;
@@ -422,7 +361,8 @@ static enum status bring_out(struct publisher *publisher, struct error *err) {
         metric_add(publisher->versions, 1);
         metric_set(publisher->version_gauge, (double)manifest->version);
         int64_t now_ms = publisher->clock->wall_ms(publisher->clock);
-        if (accepted_ms != STAGE_TIME_NONE) // a model of no events is of no age
+        // A model of no events is of no age, and a pinned one is old on purpose.
+        if (accepted_ms != STAGE_TIME_NONE && !publisher->steer.pinned)
             metric_observe(publisher->freshness, (double)(now_ms - accepted_ms) / 1000);
     }
     logger_line(LOGGER_INFO, "publisher", "version", "lineage=%016" PRIx64 " version=%" PRIu64,
@@ -445,11 +385,22 @@ static bool publisher_wants_commit(void *state) {
     return publisher->manifest.next.json != NULL;
 }
 
+static bool publisher_wants_positions(void *state) {
+    return ((const struct publisher *)state)->again;
+}
+
 static size_t publisher_accounts(void *state, struct account *accounts, size_t max) {
-    struct publisher *publisher = state;
-    if (max > 0)
-        accounts[0] = publisher->account;
-    return max > 0 ? 1 : 0;
+    const struct publisher *publisher = state;
+    const struct steer *steer = &publisher->steer;
+    REQUIRE(max >= 2);
+    accounts[0] = publisher->account;
+    accounts[1] = (struct account){.input = publisher->control,
+                                   .read = steer->read,
+                                   .used = steer->read - steer->undecodable,
+                                   .reason_count = 1,
+                                   .reasons = {"undecodable"},
+                                   .dropped = {steer->undecodable}};
+    return publisher->control ? 2 : 1;
 }
 
 static int64_t publisher_watermark_ms(void *state) {
@@ -462,7 +413,8 @@ const struct stage_operations publisher_operations = {
     .fold = publisher_fold,
     .committing = publisher_committing,
     .wants_commit = publisher_wants_commit,
-    .start_offset = publisher_start_offset,
+    .wants_positions = publisher_wants_positions,
+    .start_offset = places_start,
     .accounts = publisher_accounts,
     .watermark_ms = publisher_watermark_ms,
 };

@@ -7,6 +7,10 @@
 // STATUS_UNAVAILABLE: the runner backs off, and everything begins again from what Redis says. So a
 // Redis that is new, emptied, failed over or rewound is filled again from the log, and an older
 // publisher that wakes up changes nothing.
+//
+// Which version goes out is decided by steer.h: the gate's verdicts in the weights log, and pins in
+// the control log. Where an earlier version is asked for, Redis is taken back (rewind.h) and the
+// log read again.
 #ifndef FRESHET_PUBLISHER_PUBLISHER_H
 #define FRESHET_PUBLISHER_PUBLISHER_H
 
@@ -17,7 +21,8 @@
 struct publisher_setup {
     const struct publisher_settings *settings; // borrowed
     const char *name;                          // prefix of all keys
-    const char *weights;                       // topic
+    const char *weights;                       // topic; input 0
+    const char *control;                       // topic, input 1 and aside; NULL = none
     size_t row_floats_max;     // of the widest row to come, warned of at the start; 0 = not known
     struct log *log;           // that holds it
     struct metrics *metrics;   // may be NULL

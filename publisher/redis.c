@@ -22,6 +22,8 @@ struct redis {
 // FLIP: KEYS state, manifest, tensors, tensors to remove, tensors to keep for the readers of
 // another lineage; ARGV expected, new, manifest, channel, version, seconds to keep those (0 = no
 // such).
+// RETRACT: KEYS state, manifest, its tensors, those of the version before; ARGV expected, new,
+// seconds to keep these tensors.
 static const char *const script_texts[REDIS_SCRIPTS] = {
     "local now = redis.call('GET', KEYS[1]) or ''\n"
     "if now ~= ARGV[1] then return now end\n"
@@ -47,6 +49,13 @@ static const char *const script_texts[REDIS_SCRIPTS] = {
     "if ARGV[6] ~= '0' then redis.call('EXPIRE', KEYS[5], ARGV[6]) end\n"
     "redis.call('SET', KEYS[1], ARGV[2])\n"
     "redis.call('PUBLISH', ARGV[4], ARGV[5])\n"
+    "return 1\n",
+    "local now = redis.call('GET', KEYS[1]) or ''\n"
+    "if now ~= ARGV[1] then return now end\n"
+    "redis.call('DEL', KEYS[2])\n"
+    "redis.call('EXPIRE', KEYS[3], ARGV[3])\n"
+    "redis.call('EXPIRE', KEYS[4], ARGV[3])\n"
+    "redis.call('SET', KEYS[1], ARGV[2])\n"
     "return 1\n",
 };
 

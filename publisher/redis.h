@@ -48,7 +48,7 @@ CHECKED enum status redis_get_text(struct redis *redis, const char *key, char *t
                                    struct error *err);
 
 // The scripts, by their SHA1 once loaded.
-enum redis_script { REDIS_SCRIPT_APPLY, REDIS_SCRIPT_FLIP, REDIS_SCRIPTS };
+enum redis_script { REDIS_SCRIPT_APPLY, REDIS_SCRIPT_FLIP, REDIS_SCRIPT_RETRACT, REDIS_SCRIPTS };
 const char *redis_script_sha(const struct redis *redis, enum redis_script script);
 
 #endif

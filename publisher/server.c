@@ -39,22 +39,24 @@ enum status server_check(struct redis *redis, struct error *err) {
     return status;
 }
 
-static int64_t limit(struct redis *redis, const char *name) {
+// A server that forbids CONFIG serves as well.
+static enum status limit(struct redis *redis, const char *name, int64_t *ret_limit,
+                         struct error *err) {
     struct redisReply *reply = NULL;
-    struct error ignored; // a server that forbids CONFIG serves as well
-    int64_t value = INT64_MAX;
     const char *const words[] = {"CONFIG", "GET", name};
-    if (ask_words(redis, words, 3, &reply, &ignored) == STATUS_OK &&
-        reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+    enum status status = ask_words(redis, words, 3, &reply, err);
+    *ret_limit = INT64_MAX;
+    if (status == STATUS_OK && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
         reply->element[1]->type == REDIS_REPLY_STRING)
-        value = strtoll(reply->element[1]->str, NULL, 10);
+        *ret_limit = strtoll(reply->element[1]->str, NULL, 10);
     redis_reply_free(reply);
-    return value;
+    return status == STATUS_UNAVAILABLE ? status : STATUS_OK;
 }
 
-void server_packing(struct redis *redis, struct server_packing *packing) {
-    packing->value_bytes = limit(redis, "hash-max-listpack-value");
-    packing->entries = limit(redis, "hash-max-listpack-entries");
+enum status server_packing(struct redis *redis, struct server_packing *packing, struct error *err) {
+    enum status status = limit(redis, "hash-max-listpack-value", &packing->value_bytes, err);
+    return status == STATUS_OK ? limit(redis, "hash-max-listpack-entries", &packing->entries, err)
+                               : status;
 }
 
 void server_check_row(struct server_packing *packing, int64_t bytes) {

@@ -16,7 +16,9 @@ struct server_packing {
     int64_t value_bytes, entries;   // of a value, of fields; INT64_MAX = the server does not say
     bool row_warned, bucket_warned; // each is warned of once
 };
-void server_packing(struct redis *redis, struct server_packing *packing);
+// STATUS_UNAVAILABLE: the connection is lost.
+CHECKED enum status server_packing(struct redis *redis, struct server_packing *packing,
+                                   struct error *err);
 // Each logs a warning with its cost and what to do where rows will not be packed.
 void server_check_row(struct server_packing *packing, int64_t bytes);
 void server_check_bucket(struct server_packing *packing, int64_t rows, unsigned bucket_bits);

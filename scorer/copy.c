@@ -27,6 +27,7 @@ static atomic_uint_fast64_t generations;
 struct manifest {
     json_t *root;
     uint64_t lineage, version;
+    json_int_t control; // how far its publisher had followed the control log
     unsigned bucket_bits;
     enum redis_row_type row_type;
 };
@@ -91,6 +92,7 @@ static enum status manifest_read(struct mirror *mirror, struct manifest *manifes
     }
     manifest->lineage = strtoull(lineage, NULL, 16);
     manifest->version = (uint64_t)json_integer_value(json_object_get(manifest->root, "version"));
+    manifest->control = json_integer_value(json_object_get(manifest->root, "control"));
     manifest->bucket_bits = (unsigned)bits;
     return STATUS_OK;
 }
@@ -348,6 +350,7 @@ static enum status load(struct copy *copy, struct mirror *mirror, struct manifes
     copy->lineage = manifest->lineage;
     copy->version = manifest->version;
     copy->row_type = manifest->row_type;
+    json_int_t control = manifest->control;
     status = read_buckets(copy, mirror, manifest->bucket_bits, err);
     if (status == STATUS_OK)
         status = newest_begun(mirror, copy->lineage, &begun, err);
@@ -356,6 +359,10 @@ static enum status load(struct copy *copy, struct mirror *mirror, struct manifes
                            "could not read a whole version: Redis is being filled again");
     if (status == STATUS_OK)
         status = await_manifest(mirror, copy->lineage, begun, manifest, err);
+    // Whoever commanded something may have had rows taken back to an earlier version meanwhile.
+    if (status == STATUS_OK && manifest->control != control)
+        status = error_set(err, STATUS_UNAVAILABLE,
+                           "could not read a whole version: another one was commanded meanwhile");
     if (status == STATUS_OK && manifest->version > copy->version)
         status = deltas_apply(copy, mirror, streamed > copy->version ? streamed : copy->version,
                               manifest->version, err);

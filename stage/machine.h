@@ -150,6 +150,11 @@ const struct slot_entry *slot_at(const struct slot *slot, size_t index);
 // The bounded run has read all it may of this slot.
 bool slot_reached(struct runner *runner, uint32_t slot);
 
+// Whether the input stands aside (runner_setup).
+static inline bool slot_is_aside(const struct runner *runner, uint32_t index) {
+    return index + runner->setup.inputs_aside >= runner->setup.input_count;
+}
+
 // merge.c
 // The next step's records: an ordered prefix of what is queued, at most batch_records.
 CHECKED enum status merge_take(struct runner *runner, struct error *err);

@@ -12,6 +12,8 @@
 // running maxima are in the checkpoint) and so gives the same sequence. Arrival order, by slot then
 // offset, is a function of the ranges already.
 //
+// What is queued of an input aside comes first of all in a step, so the same holds for it.
+//
 // Across steps the whole sequence does not depend on when polls brought what: a record is taken
 // only when every slot that may still bring a lesser one has shown its head. (A slot that had been
 // given up as idle is the exception, which the journal records.)
@@ -149,13 +151,13 @@ static void step_set_close(struct runner *runner) {
 // May a lesser record than those at hand still come from this slot?
 static bool slot_blocks(struct runner *runner, uint32_t index) {
     const struct slot *slot = &runner->slots[index];
-    if (slot->count > 0)
+    if (slot->count > 0 || slot_is_aside(runner, index))
         return false;
     return slot->bound >= 0 ? !slot_reached(runner, index) : !slot->silent;
 }
 
-// The slot with the least head; `limits` (may be NULL) is how many records each slot has yet to
-// give.
+// The slot with the least head, one that is aside before all others; `limits` (may be NULL) is how
+// many records each slot has yet to give.
 static bool least_head(const struct runner *runner, int order, const uint64_t *limits,
                        uint32_t *ret_slot) {
     const struct slot_entry *least = NULL;
@@ -163,6 +165,10 @@ static bool least_head(const struct runner *runner, int order, const uint64_t *l
         const struct slot_entry *head = slot_head(&runner->slots[i]);
         if (!head || (limits && limits[i] == 0))
             continue;
+        if (slot_is_aside(runner, i)) {
+            *ret_slot = i;
+            return true;
+        }
         if (!least || (order == RUNNER_EVENT_TIME && head->order_ms < least->order_ms)) {
             least = head;
             *ret_slot = i;

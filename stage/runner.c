@@ -144,7 +144,7 @@ static enum status step_silence(struct runner *runner, struct error *err) {
     int64_t now = now_us(runner);
     for (uint32_t i = 0; i < runner->setup.input_count; i++) {
         struct slot *slot = &runner->slots[i];
-        if (slot->silent || slot->count > 0)
+        if (slot->silent || slot->count > 0 || slot_is_aside(runner, i))
             continue;
         bool late = slot->bound < 0 && timeout_us > 0 && now - slot->heard_us >= timeout_us &&
                     runner_lag_records(runner, i) <= 0; // what is there but unread is not silence
@@ -167,7 +167,8 @@ static enum status step_silence(struct runner *runner, struct error *err) {
 static bool all_ended(struct runner *runner) {
     for (uint32_t i = 0; i < runner->setup.input_count; i++) {
         const struct slot *slot = &runner->slots[i];
-        if (slot->count > 0 || !(slot->bound >= 0 ? slot_reached(runner, i) : slot->ended))
+        bool ended = slot->bound >= 0 ? slot_reached(runner, i) : slot->ended;
+        if (slot->count > 0 || !(ended || slot_is_aside(runner, i)))
             return false;
     }
     return runner->setup.input_count > 0;
@@ -269,6 +270,13 @@ static enum status step_commit(struct runner *runner, struct error *err) {
     return status;
 }
 
+// The next step begins with asking the stage where to read on.
+static bool positions_wanted(const struct runner *runner) {
+    const struct stage_operations *operations = runner->setup.operations;
+    return runner->positioned && operations->wants_positions &&
+           operations->wants_positions(runner->setup.state);
+}
+
 static enum status step_turn(struct runner *runner, bool quiet, struct error *err) {
     enum status status = step_tick(runner, err);
     if (status == STATUS_OK)
@@ -277,6 +285,11 @@ static enum status step_turn(struct runner *runner, bool quiet, struct error *er
         status = step_batch(runner, err);
     if (status == STATUS_OK)
         status = slots_pace(runner, NULL, err);
+    if (status == STATUS_OK && positions_wanted(runner)) {
+        status = runner_commit_now(runner, err);
+        runner->broken = true;
+        return status;
+    }
     if (status == STATUS_OK && !runner->finished && all_ended(runner))
         status = step_finish(runner, err);
     else if (status == STATUS_OK && runner->finished && quiet && drained(runner))

@@ -64,6 +64,10 @@ struct runner_setup {
     struct log *log; // of inputs, outputs and journal
     const struct stage_input *inputs;
     size_t input_count;
+    // So many of them, the last ones, stand aside: commands, say, that may come at any time or
+    // never. Their records are folded before all others that are there, and neither order nor the
+    // task's end waits for them.
+    size_t inputs_aside;
     enum runner_start start; // where a task without a past begins
     const struct stage_output *outputs;
     size_t output_count;

@@ -86,6 +86,9 @@ struct stage_operations {
     // Asked after a step: a commit is wanted before it is due, because others wait for what has
     // been emitted or applied. No result may depend on when commits are.
     bool (*wants_commit)(void *state);
+    // Asked after each turn of a stage with start_offset: it wants to be asked that again. What was
+    // folded is committed first, then the stage is reset, though nothing has failed.
+    bool (*wants_positions)(void *state);
     // Asked after a commit: a checkpoint is wanted before it is due, because state in memory nears
     // its bound and a checkpoint makes room. No result may depend on whether it is taken.
     bool (*wants_checkpoint)(void *state);

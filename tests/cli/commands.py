@@ -173,7 +173,7 @@ def finished(place):
     report = os.path.join(place.work, "report.json")
     done = place.run("run", "--finish", "--threads=2", "--report", report)
     expect(done.returncode == 0, "run --finish", done.stderr)
-    expect(len(accounts(done.stdout)) == 10 and re.search(r"^task +domain +labels", done.stdout, re.MULTILINE),
+    expect(len(accounts(done.stdout)) == 11 and re.search(r"^task +domain +labels", done.stdout, re.MULTILINE),
            "run prints accounts and measures", done.stdout)
     with open(report) as text:
         tasks = json.load(text)["measures"]["tasks"]

@@ -75,7 +75,7 @@ def granted(place):
             print("secure: SCRAM skipped: this librdkafka cannot do it with Kafka 4, and says so")
             continue
         expect(done.returncode == 0, f"a run by {properties}", done.stderr)
-        expect(len(accounts(done.stdout)) == 10, f"accounts of a run by {properties}", done.stdout)
+        expect(len(accounts(done.stdout)) == 11, f"accounts of a run by {properties}", done.stdout)
         checked = place.run("check", "--print")
         expect(checked.returncode == 0, f"check by {properties}", checked.stdout)
         texts += done.stdout + done.stderr + checked.stdout + checked.stderr

@@ -1,10 +1,12 @@
-// The codecs of what passes between stages: journal, weights, example, dead letter, model spec.
+// The codecs of what passes between stages: journal, weights, example, dead letter, model spec,
+// control.
 //
 // The first byte picks the codec. What decodes is encoded again and must decode to the same bytes.
 #include <string.h>
 
 #include "ingest/dead_letter.h"
 #include "record/example.h"
+#include "record/control.h"
 #include "record/weights.h"
 #include "stage/journal.h"
 #include "tests/fuzz/fuzz.h"
@@ -35,6 +37,18 @@ static void weights_try(const uint8_t *bytes, size_t length) {
     if (weights_decode(bytes, length, &weights, &err) == STATUS_OK) {
         weights_encode(&weights, &text);
         REQUIRE(text.failed || weights_decode(text.data, text.length, &again, &err) == STATUS_OK);
+    }
+    buffer_deinit(&text);
+}
+
+static void control_try(const uint8_t *bytes, size_t length) {
+    struct control control, again;
+    struct error err;
+    struct buffer text;
+    buffer_init(&text);
+    if (control_decode(bytes, length, &control, &err) == STATUS_OK) {
+        control_encode(&control, &text);
+        REQUIRE(text.failed || control_decode(text.data, text.length, &again, &err) == STATUS_OK);
     }
     buffer_deinit(&text);
 }
@@ -75,9 +89,9 @@ static void spec_try(const uint8_t *bytes, size_t length) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
     static void (*const tries[])(const uint8_t *, size_t) = {journal_try, weights_try, example_try,
-                                                             letter_try, spec_try};
+                                                             letter_try,  spec_try,    control_try};
     if (length > 0)
-        tries[bytes[0] % 5](bytes + 1, length - 1);
+        tries[bytes[0] % 6](bytes + 1, length - 1);
     return 0;
 }
 
@@ -133,6 +147,15 @@ static void weights_seeds(void) {
     }
 }
 
+static void control_seeds(void) {
+    struct control control = {.author = "a", .author_length = 1, .lineage = 7, .version = 3};
+    for (control.kind = 0; control.kind < CONTROL_KINDS; control.kind++) {
+        begin(5);
+        control_encode(&control, &seed);
+        end();
+    }
+}
+
 void fuzz_seeds(void (*emit)(const void *bytes, size_t length)) {
     static const unsigned char bytes[32] = {1}, list[12] = {1, 0, 0, 0, 9};
     static const char spec[] = "\4{\"features\":[{\"name\":\"u\",\"kind\":\"categorical\","
@@ -159,6 +182,7 @@ void fuzz_seeds(void (*emit)(const void *bytes, size_t length)) {
     buffer_init(&seed);
     journal_seeds();
     weights_seeds();
+    control_seeds();
     begin(2);
     example_encode(&shape, &example, &seed);
     end();

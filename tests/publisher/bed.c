@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/logger.h"
 #include "record/redis_layout.h"
+#include "record/control.h"
 #include "record/weights.h"
 
 struct world world;
@@ -63,8 +64,8 @@ void append_version(const uint64_t *changed, uint32_t changed_count, uint64_t ro
                              .accepted_ms = 5,
                              .spec = head_json,
                              .spec_length = sizeof head_json - 1,
-                             .measures = "{}",
-                             .measures_length = 2});
+                             .measures = world.measures,
+                             .measures_length = strlen(world.measures)});
     append_rows(version, changed, changed_count, false);
     append(&(struct weights){.kind = WEIGHTS_TENSOR,
                              .lineage = 7,
@@ -87,23 +88,45 @@ void append_version(const uint64_t *changed, uint32_t changed_count, uint64_t ro
     must(log_writer_commit(world.writer, NULL, 0, &err));
 }
 
+void command_bytes(const void *bytes, size_t length) {
+    struct log_record record = {
+        .value = bytes, .value_length = length, .sequence = LOG_NO_SEQUENCE};
+    must(log_writer_append(world.commands, 0, 0, &record, &err));
+    must(log_writer_commit(world.commands, NULL, 0, &err));
+}
+
+void command_pin(uint64_t version) {
+    struct control control = {.kind = version ? CONTROL_PIN : CONTROL_UNPIN,
+                              .author = "test",
+                              .author_length = 4,
+                              .lineage = 7,
+                              .version = version};
+    struct buffer bytes;
+    buffer_init(&bytes);
+    control_encode(&control, &bytes);
+    command_bytes(bytes.data, bytes.length);
+    buffer_deinit(&bytes);
+}
+
 enum status task_try(struct task *task) {
     struct publisher_setup setup = {.settings = &world.settings,
                                     .name = world.name,
                                     .weights = "weights",
+                                    .control = "control",
                                     .row_floats_max = world.row_floats_max,
                                     .log = world.log,
                                     .clock = &clock_system};
     must(publisher_new(&setup, &task->publisher, &err));
-    static const struct stage_input input = {"weights", 0};
+    static const struct stage_input inputs[] = {{"weights", 0}, {"control", 0}};
     static struct runner_setup runner;
     runner = (struct runner_setup){.task = "test.publisher",
                                    .directory = world.directory,
                                    .operations = &publisher_operations,
                                    .state = task->publisher,
                                    .log = world.log,
-                                   .inputs = &input,
-                                   .input_count = 1,
+                                   .inputs = inputs,
+                                   .input_count = 2,
+                                   .inputs_aside = 1,
                                    .settings = world.settings.runner,
                                    .build = "test",
                                    .clock = &clock_system};
@@ -214,7 +237,10 @@ int world_begin(void **state) {
     assert_true(world.redis && !world.redis->err);
     must(log_open_memory(&world.log, &err));
     must(log_topic_ensure(world.log, "weights", 1, &err));
+    must(log_topic_ensure(world.log, "control", 1, &err));
     must(log_writer_open(world.log, "", (const char *[]){"weights"}, 1, &world.writer, &err));
+    must(log_writer_open(world.log, "", (const char *[]){"control"}, 1, &world.commands, &err));
+    world.measures = "{}";
     return 0;
 }
 
@@ -222,6 +248,7 @@ int world_end(void **state) {
     (void)state;
     freeReplyObject(ask("FLUSHALL"));
     log_writer_close(world.writer);
+    log_writer_close(world.commands);
     log_close(world.log);
     redisFree(world.redis);
     must(disk_remove_tree(world.directory, &err));

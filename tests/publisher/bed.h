@@ -24,6 +24,8 @@ struct world {
     char name[64], host[64], directory[128];
     uint64_t version; // newest appended
     size_t row_floats_max;
+    const char *measures; // JSON of the versions appended from now on
+    struct log_writer *commands;
 };
 extern struct world world;
 extern struct error err;
@@ -36,6 +38,10 @@ redisReply *ask(const char *format, ...);
 // A version that changes `changed` and sends whole those of 1..rows that fall into its slice. Row
 // `id` of version v holds (id, v).
 void append_version(const uint64_t *changed, uint32_t changed_count, uint64_t rows);
+
+// Onto the control log; version of lineage 7, 0 = unpin.
+void command_pin(uint64_t version);
+void command_bytes(const void *bytes, size_t length);
 
 struct task {
     struct publisher *publisher;

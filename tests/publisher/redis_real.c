@@ -51,7 +51,7 @@ static void the_layout_is_the_documented_one_to_the_byte(void **state) {
     assert_string_equal(
         strstr(reply->str, "\"lineage\""),
         "\"lineage\":\"0000000000000007\",\"version\":1,\"watermark_ms\":1001,"
-        "\"accepted_ms\":5,\"group_bits\":4,\"bucket_bits\":5,\"row_type\":\"fp32\","
+        "\"accepted_ms\":5,\"group_bits\":4,\"bucket_bits\":5,\"row_type\":\"fp32\",\"control\":0,"
         "\"model\":{\"domains\":[\"a\"]},\"measures\":{}}");
     freeReplyObject(reply);
     task_close(&task);

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/logger.h"
 #include "model/spec_text.h"
+#include "record/control.h"
 #include "record/weights.h"
 #include "trainer/shape.h"
 
@@ -198,8 +199,25 @@ static long long manifest_version(void) {
 }
 
 void bed_publish(void) {
+    bed_step_until(bed.version);
+}
+
+void bed_pin(uint64_t version) {
+    struct control control = {
+        .kind = version ? CONTROL_PIN : CONTROL_UNPIN, .lineage = 7, .version = version};
+    struct buffer bytes;
+    buffer_init(&bytes);
+    control_encode(&control, &bytes);
+    struct log_record record = {
+        .value = bytes.data, .value_length = bytes.length, .sequence = LOG_NO_SEQUENCE};
+    must(log_writer_append(bed.commands, 0, 0, &record, &err));
+    must(log_writer_commit(bed.commands, NULL, 0, &err));
+    buffer_deinit(&bytes);
+}
+
+void bed_step_until(uint64_t version) {
     int64_t end_us = clock_system.monotonic_us(&clock_system) + 30000000;
-    while (manifest_version() != (long long)bed.version) {
+    while (manifest_version() != (long long)version) {
         enum status status = runner_step(bed.runner, 5, &err);
         if (status != STATUS_OK && status != STATUS_UNAVAILABLE && status != STATUS_TIMEOUT)
             fail_msg("%s: %s", status_name(status), err.message);
@@ -309,10 +327,11 @@ static void find_redis(int64_t *ret_port) {
 
 static void open_publisher(void) {
     static struct runner_setup runner;
-    static const struct stage_input input = {"weights", 0};
+    static const struct stage_input inputs[] = {{"weights", 0}, {"control", 0}};
     struct publisher_setup setup = {.settings = &bed.settings,
                                     .name = bed.name,
                                     .weights = "weights",
+                                    .control = "control",
                                     .log = bed.log,
                                     .clock = &clock_system};
     must(publisher_new(&setup, &bed.publisher, &err));
@@ -321,8 +340,9 @@ static void open_publisher(void) {
                                    .operations = &publisher_operations,
                                    .state = bed.publisher,
                                    .log = bed.log,
-                                   .inputs = &input,
-                                   .input_count = 1,
+                                   .inputs = inputs,
+                                   .input_count = 2,
+                                   .inputs_aside = 1,
                                    .settings = bed.settings.runner,
                                    .build = "test",
                                    .clock = &clock_system};
@@ -366,7 +386,9 @@ int bed_begin(void **state) {
     assert_true(bed.redis && !bed.redis->err);
     must(log_open_memory(&bed.log, &err));
     must(log_topic_ensure(bed.log, "weights", 1, &err));
+    must(log_topic_ensure(bed.log, "control", 1, &err));
     must(log_writer_open(bed.log, "", (const char *[]){"weights"}, 1, &bed.writer, &err));
+    must(log_writer_open(bed.log, "", (const char *[]){"control"}, 1, &bed.commands, &err));
     open_publisher();
     bed.options = (struct freshet_scorer_options){
         .host = bed.host, .port = (int)port, .name = bed.name, .timeout_ms = 2000, .poll_ms = 1};
@@ -379,6 +401,7 @@ int bed_end(void **state) {
     publisher_free(bed.publisher);
     freeReplyObject(ask("FLUSHALL"));
     log_writer_close(bed.writer);
+    log_writer_close(bed.commands);
     log_close(bed.log);
     redisFree(bed.redis);
     model_free(bed.model);

@@ -27,7 +27,7 @@ struct bed {
     struct rng rng;
     uint64_t version;
     struct log *log;
-    struct log_writer *writer;
+    struct log_writer *writer, *commands;
     struct publisher_settings settings;
     struct publisher *publisher;
     struct runner *runner;
@@ -50,7 +50,9 @@ redisReply *ask(const char *format, ...);
 
 // Changes every tensor and `rows` random rows of the model: a new version, into the log.
 void bed_version(unsigned rows);
-void bed_publish(void); // steps the publisher until Redis names bed.version
+void bed_publish(void);                // steps the publisher until Redis names bed.version
+void bed_pin(uint64_t version);        // onto the control log; 0 = unpin
+void bed_step_until(uint64_t version); // of Redis's manifest
 // A row by its number, always the same one; sets the scorer's row and the batch's next.
 void bed_row(uint64_t number, struct freshet_row *row, struct minibatch *batch);
 // probabilities[row][task] of rows first..first+count-1 by bed.model.

@@ -227,6 +227,40 @@ static void repeats_of_older_versions_in_the_stream_change_nothing(void **state)
     copy_deinit(&copy);
 }
 
+// To the bit, for one that follows and for one that reads anew; and on again from there.
+static void going_back_restores_the_scores(void **state) {
+    (void)state;
+    static float third[ROWS * TASKS], followed[ROWS * TASKS], read[ROWS * TASKS];
+    for (int i = 0; i < 3; i++)
+        bed_version(i == 0 ? 60 : 9);
+    bed_publish();
+    struct freshet_scorer *follower = open_scorer();
+    assert_true(bed_score(follower, 0, ROWS, third) == 3);
+    for (int i = 0; i < 9; i++)
+        bed_version(9);
+    bed_publish();
+    bed_await(follower, bed.version);
+    assert_true(bed_score(follower, 0, ROWS, followed) == bed.version);
+    assert_memory_not_equal(followed, third, sizeof third);
+    bed_pin(3);
+    bed_step_until(3);
+    bed_await(follower, 3);
+    struct freshet_scorer *reader = open_scorer();
+    assert_true(bed_score(follower, 0, ROWS, followed) == 3);
+    assert_true(bed_score(reader, 0, ROWS, read) == 3);
+    assert_memory_equal(followed, third, sizeof third);
+    assert_memory_equal(read, third, sizeof third);
+    bed_pin(0);
+    bed_version(5);
+    bed_publish();
+    bed_await(follower, bed.version);
+    bed_await(reader, bed.version);
+    scores_are_the_models(follower);
+    scores_are_the_models(reader);
+    freshet_scorer_close(reader);
+    freshet_scorer_close(follower);
+}
+
 static void what_is_not_there_is_said(void **state) {
     (void)state;
     struct freshet_scorer *scorer = NULL;
@@ -366,6 +400,7 @@ int main(void) {
                                                  bed_end, &int8),
         TEST(a_redis_that_was_emptied_leaves_the_scorer_serving),
         TEST(repeats_of_older_versions_in_the_stream_change_nothing),
+        TEST(going_back_restores_the_scores),
         TEST(what_is_not_there_is_said),
         TEST(copied_rows_and_ids_made_before_score_the_same),
         TEST(rows_take_only_what_the_model_knows),

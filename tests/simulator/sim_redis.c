@@ -1,8 +1,8 @@
 // publisher/redis.h on a server in memory, linked in place of publisher/redis.c.
 //
-// The server knows the commands that the publisher sends and what its two scripts do; anything else
-// is a defect of the simulator and stops it. A command takes effect when it is sent, in order; a
-// connection can be cut before or after the effect of one command, and knows nothing of its own
+// The server knows the commands that the publisher sends and what its three scripts do; anything
+// else is a defect of the simulator and stops it. A command takes effect when it is sent, in order;
+// a connection can be cut before or after the effect of one command, and knows nothing of its own
 // fate then. tests/publisher/redis_real.c holds the same publisher to a real server.
 #include "publisher/redis.h"
 
@@ -331,10 +331,24 @@ static struct redisReply *script_flip(const struct words *words, size_t keys) {
     return reply_number(1);
 }
 
+static struct redisReply *script_retract(const struct words *words, size_t keys) {
+    size_t state = 3, args = state + keys;
+    REQUIRE(keys == 4 && words->count == args + 3);
+    if (!is_expected(words, state, args)) {
+        struct bytes now = text_of(words, state);
+        return reply_text(now.data, now.length);
+    }
+    key_remove(words->text[state + 1], words->length[state + 1]);
+    text_set(words, state, args + 1);
+    return reply_number(1);
+}
+
 static struct redisReply *command_run(const struct words *words) {
     if (says(words, 0, "EVALSHA")) {
         size_t keys = number_at(words, 2);
-        return says(words, 1, "apply") ? script_apply(words, keys) : script_flip(words, keys);
+        return says(words, 1, "apply")  ? script_apply(words, keys)
+               : says(words, 1, "flip") ? script_flip(words, keys)
+                                        : script_retract(words, keys);
     }
     if (says(words, 0, "GET")) {
         struct field *field = field_find(key_find(words->text[1], words->length[1]), "", 0);
@@ -463,7 +477,8 @@ enum status redis_get_text(struct redis *redis, const char *key, char *text, siz
 
 const char *redis_script_sha(const struct redis *redis, enum redis_script script) {
     (void)redis;
-    return script == REDIS_SCRIPT_APPLY ? "apply" : "flip";
+    static const char *const names[REDIS_SCRIPTS] = {"apply", "flip", "retract"};
+    return names[script];
 }
 
 enum status redis_open(const struct publisher_redis *settings, struct redis **ret_redis,
