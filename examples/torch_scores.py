@@ -7,7 +7,7 @@ usage: freshet export CONFIG model.safetensors --examples 1000
 Compares its logits with those that Freshet's trainer gave the same examples; exits 1 when one differs by
 more than 1e-5 of its size. Covers what Freshet's networks are made of: embeddings with a wide part, lists
 pooled by their mean, numbers and streaming rates, experts and gates, star layers with their auxiliary
-network, normalisation by domain.
+network, PEPNet's gates, normalisation by domain.
 """
 import json
 import struct
@@ -36,13 +36,15 @@ def read_safetensors(path):
 
 def read_shape(text):
     """The shape's lines: "key value ...", and "field one|list TABLE DIMENSION NAME"."""
-    shape, fields = {}, []
+    shape, fields, names = {}, [], []
     for line in text.splitlines()[1:]:
         key, *words = line.split()
         if key == "field":
             fields.append((words[0] == "list", int(words[1]), int(words[2])))
+            names.append(words[3])
         else:
             shape[key] = words
+    shape["gated"] = [names.index(name) for name in shape["gate_fields"]]
     return shape, fields
 
 
@@ -52,6 +54,7 @@ class Model:
         self.shape, self.fields = read_shape(described["model"])
         self.tasks = int(self.shape["tasks"][0])
         self.star = self.shape["domains"][0] == "star"
+        self.pepnet = self.shape["domains"][0] == "pepnet"
         self.sharing = self.shape["sharing"][0]
         self.experts = 1 if self.sharing == "shared_bottom" else int(self.shape["experts"][0])
         self.gates = {"shared_bottom": 0, "omoe": 1, "mmoe": self.tasks}[self.sharing]
@@ -131,17 +134,36 @@ class Model:
         mixed = (gates @ experts).unbind(1)
         return list(mixed) if self.gates > 1 else [mixed[0]] * self.tasks
 
+    def gate(self, hidden, name):
+        return 2 * (hidden @ self.t[name + ".weight"] + self.t[name + ".bias"]).sigmoid()
+
+    def gates(self, x, p):
+        """PEPNet: the inputs gated by the domain, and what gates a tower's layers, or None."""
+        domain = self.t[f"domain.{p}.embedding"].expand(len(x), -1)
+        hidden = (torch.cat([x.detach(), domain], 1) @ self.t["epnet.0.weight"] + self.t["epnet.0.bias"]).relu()
+        gated = x * self.gate(hidden, "epnet.1")
+        if not self.shape["gated"]:
+            return gated, None
+        edges = [0]
+        for _, _, dimension in self.fields:
+            edges.append(edges[-1] + dimension)
+        prior = [x[:, edges[f]:edges[f + 1]] for f in self.shape["gated"]]
+        hidden = (torch.cat([gated.detach()] + prior, 1) @ self.t["ppnet.weight"] + self.t["ppnet.bias"]).relu()
+        return gated, hidden.split(int(self.shape["gate_units"][0]), 1)
+
     def logits(self, examples):
         x, wide = self.inputs(examples)
         out = torch.empty(len(x), self.tasks)
         towers = len(self.shape["tower_layers"])
         star = self.star and self.shape["star_towers"][0] == "1"
-        domains = examples["domains"] if self.star else torch.zeros(len(x), dtype=torch.int64)
+        domains = examples["domains"] if self.star or self.pepnet else torch.zeros(len(x), dtype=torch.int64)
         for p in domains.unique().tolist():
             mine = domains == p
-            for k, y in enumerate(self.trunk(x[mine], p)):
+            inputs, personal = self.gates(x[mine], p) if self.pepnet else (x[mine], None)
+            for k, y in enumerate(self.trunk(inputs, p)):
                 for layer in range(towers + 1):
                     name = f"tower.{k}.{layer}"
+                    y = y * self.gate(personal[layer], f"tower.{k}.gate.{layer}") if personal else y
                     y = y @ self.weight(name + ".weight", p, star) + self.bias(name + ".bias", p, star)
                     y = y.relu() if layer < towers else y
                 out[mine, k] = y[:, 0]

@@ -28,7 +28,7 @@ static void layer_rows(const struct backward *back, const struct layer *layer, s
     size_t in_columns = model->planes[layer->in_plane].columns;
     size_t out_columns = model->planes[layer->out_plane].columns;
     real *in = activations_slope(back->act, model, back->pass, layer->in_plane) +
-               first * in_columns + layer->in_offset;
+               first * in_columns + layer->in_offset + layer->stopped;
     const real *out = activations_slope(back->act, model, back->pass, layer->out_plane) +
                       first * out_columns + layer->out_offset;
     if (layer->single) {
@@ -37,8 +37,8 @@ static void layer_rows(const struct backward *back, const struct layer *layer, s
         return;
     }
     size_t at = model->traits[layer->weight].fuses ? domain : 0;
-    product_rows(out, out_columns, rows, layer->turned[at], layer->out, layer->in, accumulate, in,
-                 in_columns);
+    product_rows(out, out_columns, rows, layer->turned[at], layer->out, layer->in - layer->stopped,
+                 accumulate, in, in_columns);
 }
 
 // Slopes of a layer's input from those of its output.
@@ -68,11 +68,28 @@ static void plane_clear(const struct backward *back, size_t plane, size_t column
         memset(slope + p * columns + column, 0, count * sizeof *slope);
 }
 
-// accumulate: another task of this pass has put slopes on the tower's input before.
-static void tower_back(const struct backward *back, size_t task, bool accumulate) {
+// A layer behind a gate unit, the unit and its own layer, which comes before.
+static void gated_back(const struct backward *back, size_t l, bool accumulate, bool begun) {
+    const struct gate_unit *unit = &back->model->units[back->model->layers[l].unit - 1];
+    layer_back(back, &back->model->layers[l], false);
+    gate_backward(back->model, back->act, back->lane, back->pass, unit, accumulate);
+    layer_back(back, &back->model->layers[l - 1], begun);
+}
+
+// accumulate: another task of this pass has put slopes on the tower's input before; begun: another
+// tower has run in this pass at all.
+static void tower_back(const struct backward *back, size_t task, bool accumulate, bool begun) {
     const struct model *model = back->model;
     size_t begin = model->tower_begin[task];
     for (size_t l = model->tower_begin[task + 1]; l-- > begin;) {
+        if (model->layers[l].unit) {
+            size_t plane = model->units[model->layers[l].unit - 1].in_plane;
+            gated_back(back, l, l - 1 == begin && accumulate, begun);
+            l--;
+            if (l > begin)
+                plane_mask(back, plane);
+            continue;
+        }
         layer_back(back, &model->layers[l], l == begin && accumulate);
         if (l > begin)
             plane_mask(back, model->layers[l].in_plane);
@@ -149,13 +166,13 @@ static void mix_back(const struct backward *back, const struct mixture *mixture)
 // The trunk's layers and mixtures in reverse order.
 static void trunk_back(const struct backward *back, bool input_begun) {
     const struct model *model = back->model;
-    size_t mixture = model->mixture_count;
+    size_t mixture = model->mixture_count, input = model->trunk_input;
     mixtures_clear(back);
     for (size_t l = model->trunk_end;; l--) {
         for (; mixture > 0 && model->mixtures[mixture - 1].after == l; mixture--)
             if (runs(back, model->mixtures[mixture - 1].tower))
                 mix_back(back, &model->mixtures[mixture - 1]);
-        if (l == 0)
+        if (l == model->trunk_begin)
             return;
         const struct layer *layer = &model->layers[l - 1];
         if (!runs(back, layer->tower))
@@ -165,8 +182,20 @@ static void trunk_back(const struct backward *back, bool input_begun) {
         if (l == 1 && back->lane->factor_count)
             factored_backward(model, back->act, back->lane, back->pass, back->scratch);
         else
-            layer_back(back, layer, layer->in_plane == 0 && input_begun);
-        input_begun = input_begun || layer->in_plane == 0;
+            layer_back(back, layer, layer->in_plane == input && input_begun && !layer->stopped);
+        input_begun = input_begun || layer->in_plane == input;
+    }
+}
+
+// EPNet: from the trunk's input to the input.
+static void input_gate_back(const struct backward *back) {
+    const struct model *model = back->model;
+    if (model->unit_count == 0)
+        return;
+    gate_backward(model, back->act, back->lane, back->pass, &model->units[0], false);
+    for (size_t l = model->trunk_begin; l-- > 0;) {
+        plane_mask(back, model->layers[l].out_plane);
+        layer_back(back, &model->layers[l], false);
     }
 }
 
@@ -192,14 +221,17 @@ void network_backward(const struct model *model, struct activations *act, const 
     for (size_t k = task; k < task_end; k++)
         back.tasks |= active[k] ? UINT32_C(1) << k : 0;
     for (size_t k = 0; k < model->spec.task_count; k++) {
-        bool begun = false; // another tower has put slopes on what this one reads
-        for (size_t j = 0; j < k; j++)
-            begun = begun || (runs(&back, j) && model->mix_plane[j] == model->mix_plane[k]);
+        bool begun = false, same = false; // another tower has run; it put slopes on what this reads
+        for (size_t j = 0; j < k; j++) {
+            begun = begun || runs(&back, j);
+            same = same || (runs(&back, j) && model->mix_plane[j] == model->mix_plane[k]);
+        }
         if (runs(&back, k))
-            tower_back(&back, k, begun);
+            tower_back(&back, k, same, begun);
     }
     auxiliary_back(&back);
     trunk_back(&back, model->auxiliary_end > model->tower_begin[model->spec.task_count]);
+    input_gate_back(&back);
     norm_back(&back);
 }
 

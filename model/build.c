@@ -1,5 +1,6 @@
 // Makes tensors, planes and layers from the spec. The list of tensors, in order:
 //
+//   epnet..., ppnet...   PEPNet's gates: build_gates.c
 //   trunk...             experts and gates: build_trunk.c
 //   tower.K.L.weight/bias task K; the last layer has one output, whose bias is the task's intercept
 //   auxiliary.L.weight/bias, auxiliary.task.K.weight
@@ -122,12 +123,40 @@ size_t build_tensor(struct model *model, size_t rows, size_t columns, size_t tow
     return weight_add(model, name, rows, columns, tower);
 }
 
+void build_domain_embedding(struct model *model) {
+    for (size_t p = 0; p < model->domain_count; p++) {
+        size_t at = build_tensor(model, 1, NETWORK_DOMAIN_DIMENSION, NETWORK_NONE,
+                                 "domain.%zu.embedding", p);
+        if (p == 0)
+            model->domain_embedding = at;
+        if (at < model->tensor_capacity)
+            model->traits[at].domain = p;
+    }
+}
+
+// PPNet's gate on what layer l of a tower reads: 1 + the unit, and the plane that it makes; 0
+// without.
+static size_t build_tower_gate(struct model *model, size_t task, size_t l, size_t *plane,
+                               size_t columns) {
+    char prefix[64];
+    if (model->personal == NETWORK_NONE)
+        return 0;
+    int length = snprintf(prefix, sizeof prefix, "tower.%zu.gate.%zu", task, l);
+    REQUIRE(length > 0 && (size_t)length < sizeof prefix);
+    struct gate_unit unit = {
+        .in_plane = *plane, .columns = columns, .out_plane = build_plane(model, columns, task, 0)};
+    *plane = unit.out_plane;
+    return build_unit(model, prefix, unit, model->personal,
+                      l * (size_t)model->spec.settings.gate_units, task);
+}
+
 static void build_tower(struct model *model, size_t task) {
     const struct model_settings *settings = &model->spec.settings;
     bool star = settings->domains == MODEL_DOMAINS_STAR && settings->star_towers;
     size_t plane = model->mix_plane[task], in = model->tower_input;
     for (size_t l = 0; l <= settings->tower_layers.count; l++) {
         bool last = l == settings->tower_layers.count;
+        size_t unit = build_tower_gate(model, task, l, &plane, in);
         size_t out = last ? 1 : (size_t)settings->tower_layers.items[l];
         size_t out_plane = last ? model->logit_plane : build_plane(model, out, task, out);
         size_t weight = build_tensor(model, in, out, task, "tower.%zu.%zu.weight", task, l);
@@ -141,7 +170,8 @@ static void build_tower(struct model *model, size_t task) {
                                           .bias = bias,
                                           .bias_columns = out,
                                           .relu = last ? 0 : out,
-                                          .tower = task});
+                                          .tower = task,
+                                          .unit = unit});
         if (star) {
             build_star(model, weight, false);
             build_star(model, bias, true);
@@ -153,7 +183,7 @@ static void build_tower(struct model *model, size_t task) {
 
 static void build_auxiliary(struct model *model) {
     const struct model_settings *settings = &model->spec.settings;
-    if (model->columns == model->features)
+    if (settings->domains != MODEL_DOMAINS_STAR || !settings->auxiliary)
         return;
     size_t plane = 0, in = model->columns;
     for (size_t l = 0; l < settings->auxiliary_layers.count; l++) {
@@ -183,14 +213,7 @@ static void build_auxiliary(struct model *model) {
                                                                  "auxiliary.task.%zu.weight", k),
                                           .bias = NETWORK_NONE,
                                           .tower = k});
-    for (size_t p = 0; p < model->domain_count; p++) {
-        size_t at = build_tensor(model, 1, NETWORK_DOMAIN_DIMENSION, NETWORK_NONE,
-                                 "domain.%zu.embedding", p);
-        if (p == 0)
-            model->domain_embedding = at;
-        if (at < model->tensor_capacity)
-            model->traits[at].domain = p;
-    }
+    build_domain_embedding(model);
 }
 
 static size_t moments_add(struct model *model, const char *name, size_t columns) {
@@ -232,11 +255,12 @@ static void build_statistics(struct model *model) {
 
 static void build_all(struct model *model) {
     model->plane_count = model->layer_count = model->tensor_count = model->weight_elements = 0;
-    model->mixture_count = model->part_count = 0;
+    model->mixture_count = model->part_count = model->unit_count = 0;
     build_plane(model, model->columns, NETWORK_NONE, 0);
     model->logit_plane = build_plane(model, model->spec.task_count, NETWORK_NONE, 0);
     if (model->planes && !model->related)
         model->planes[model->logit_plane].task = 0; // each pass has slopes of one column alone
+    build_gates(model);
     build_trunk(model);
     for (size_t k = 0; k < model->spec.task_count; k++) {
         model->tower_begin[k] = model->layer_count;
@@ -252,23 +276,29 @@ static bool inputs_lay_out(struct model *model) {
     const struct model_spec *spec = &model->spec;
     model->field_offset = arena_get(&model->run, spec->field_count + 1, sizeof(size_t));
     model->table_dimension = arena_get(&model->run, spec->table_count + 1, sizeof(size_t));
-    if (!model->field_offset || !model->table_dimension)
+    model->gate_fields =
+        arena_get(&model->run, spec->settings.gate_fields.count + 1, sizeof(size_t));
+    if (!model->field_offset || !model->table_dimension || !model->gate_fields)
         return false;
+    for (size_t i = 0; i < spec->settings.gate_fields.count; i++)
+        model->gate_fields[i] = model_field_find(spec, spec->settings.gate_fields.items[i]);
     for (size_t f = 0; f < spec->field_count; f++) {
         model->field_offset[f] = model->embedded;
         model->embedded += spec->fields[f].dimension;
         model->table_dimension[spec->fields[f].table] = spec->fields[f].dimension;
     }
     bool star = spec->settings.domains == MODEL_DOMAINS_STAR;
+    bool embedded = spec->settings.domains == MODEL_DOMAINS_PEPNET ||
+                    (star && spec->settings.auxiliary); // domains have embeddings
     model->related = spec->settings.relation == MODEL_ESMM;
     for (size_t k = 0; k < spec->task_count; k++)
         for (size_t tower = k; tower != NETWORK_NONE; tower = network_given(model, tower))
             model->feeds[tower] |= UINT32_C(1) << k;
     model->wide = spec->settings.wide ? spec->task_count : 0;
-    model->domain_count = star ? (size_t)spec->settings.domains_max + 1 : 1;
+    model->domain_count =
+        spec->settings.domains != MODEL_DOMAINS_NONE ? (size_t)spec->settings.domains_max + 1 : 1;
     model->features = model->embedded + 2 * spec->numeric_count;
-    model->columns =
-        model->features + (star && spec->settings.auxiliary ? NETWORK_DOMAIN_DIMENSION : 0);
+    model->columns = model->features + (embedded ? NETWORK_DOMAIN_DIMENSION : 0);
     return true;
 }
 
@@ -294,7 +324,8 @@ static bool layers_pack(struct model *model) {
         made = packed_get(model, domains, product_packed(layer->in, layer->out), &layer->packed);
         if (made && model->trained)
             made =
-                packed_get(model, domains, product_packed(layer->out, layer->in), &layer->turned);
+                packed_get(model, domains, product_packed(layer->out, layer->in - layer->stopped),
+                           &layer->turned);
     }
     return made;
 }
@@ -306,10 +337,10 @@ static bool factorable(const struct model *model) {
     size_t readers = 0;
     for (size_t l = 0; l < model->layer_count; l++)
         readers += model->layers[l].in_plane == 0;
-    return model->spec.categorical_count > 0 && !model->related && readers == 1 &&
-           model->layers[0].in_plane == 0 && model->layers[0].task == NETWORK_NONE &&
-           !model->layers[0].single && !model->traits[model->layers[0].weight].fuses &&
-           model->norm_gamma == NETWORK_NONE;
+    return model->spec.categorical_count > 0 && !model->related && !model->unit_count &&
+           readers == 1 && model->layers[0].in_plane == 0 &&
+           model->layers[0].task == NETWORK_NONE && !model->layers[0].single &&
+           !model->traits[model->layers[0].weight].fuses && model->norm_gamma == NETWORK_NONE;
 }
 
 static bool fields_pack(struct model *model) {
@@ -367,10 +398,11 @@ static bool lists_get(struct model *model) {
     model->layers = arena_get(run, model->layer_count, sizeof *model->layers);
     model->mixtures = arena_get(run, model->mixture_count + 1, sizeof *model->mixtures);
     model->parts = arena_get(run, model->part_count + 1, sizeof *model->parts);
+    model->units = arena_get(run, model->unit_count + 1, sizeof *model->units);
     model->tensors = arena_get(run, model->tensor_count, sizeof *model->tensors);
     model->traits = arena_get(run, model->tensor_count, sizeof *model->traits);
-    return model->planes && model->layers && model->mixtures && model->parts && model->tensors &&
-           model->traits;
+    return model->planes && model->layers && model->mixtures && model->parts && model->units &&
+           model->tensors && model->traits;
 }
 
 enum status network_build(struct model *model, struct error *err) {

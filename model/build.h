@@ -18,6 +18,12 @@ void build_layer(struct model *model, struct layer layer); // its task follows f
 size_t build_mixture(struct model *model, struct mixture mixture, const struct mixture_part *parts,
                      size_t count);
 
+// Adds a gate unit and its layer, from columns of the plane of hidden units; returns 1 + its index.
+// Its tensors are PREFIX.weight and PREFIX.bias of the tower.
+size_t build_unit(struct model *model, const char *prefix, struct gate_unit unit,
+                  size_t hidden_plane, size_t hidden_offset, size_t tower);
+void build_domain_embedding(struct model *model);
+void build_gates(struct model *model); // PEPNet's EPNet and the hidden units of PPNet
 void build_trunk(struct model *model); // experts, gates, mixtures; sets mix_plane and mix_of
 
 #endif

@@ -118,6 +118,7 @@ static void build_one_group(struct model *model) {
     size_t n = settings->sharing == MODEL_SHARED_BOTTOM ? 1 : (size_t)settings->experts;
     size_t gates = settings->sharing == MODEL_MMOE ? tasks : settings->sharing == MODEL_OMOE;
     struct group group = {.name = "trunk",
+                          .plane = model->trunk_input,
                           .in = model->features,
                           .experts = n,
                           .gates = gates * n,
@@ -182,7 +183,9 @@ void build_trunk(struct model *model) {
     if (settings->sharing != MODEL_PLE) {
         build_one_group(model);
     } else {
-        size_t planes[MODEL_TASKS_MAX + 1] = {0}, in = model->features;
+        size_t planes[MODEL_TASKS_MAX + 1], in = model->features;
+        for (size_t g = 0; g <= model->spec.task_count; g++)
+            planes[g] = model->trunk_input;
         for (size_t level = 0; level < (size_t)settings->levels; level++) {
             build_level(model, level, in, planes);
             in = width_of(model);

@@ -39,6 +39,8 @@ static void layers_run(const struct model *model, const struct activations *act,
                        const struct lane *lane, size_t begin, size_t end, real *scratch) {
     for (size_t l = begin; l < end; l++) {
         const struct layer *layer = &model->layers[l];
+        if (layer->unit)
+            gate_forward(model, act, lane, &model->units[layer->unit - 1]);
         if (l == 0 && lane->factor_count) {
             factored_forward(model, act, lane, scratch);
             bias_add(model, act, layer, lane);
@@ -110,7 +112,10 @@ static void mix(const struct model *model, const struct activations *act, const 
 
 void network_forward(const struct model *model, struct activations *act, const struct lane *lane,
                      real *scratch) {
-    size_t layer = 0;
+    size_t layer = model->trunk_begin;
+    layers_run(model, act, lane, 0, layer, scratch);
+    if (model->unit_count)
+        gate_forward(model, act, lane, &model->units[0]);
     for (size_t i = 0; i < model->mixture_count; i++) {
         layers_run(model, act, lane, layer, model->mixtures[i].after, scratch);
         layer = model->mixtures[i].after;

@@ -15,6 +15,16 @@ static struct option_ints ints_copy(struct arena *run, struct option_ints ints, 
     return copy;
 }
 
+static struct option_texts texts_copy(struct arena *run, struct option_texts texts, bool *made) {
+    const char **items = arena_get(run, texts.count + 1, sizeof *items);
+    *made = *made && items;
+    for (size_t i = 0; items && i < texts.count; i++) {
+        items[i] = arena_copy_string(run, texts.items[i], strlen(texts.items[i]));
+        *made = *made && items[i];
+    }
+    return (struct option_texts){items, texts.count};
+}
+
 static bool spec_copy(struct model *model, const struct model_spec *spec) {
     bool made = true;
     struct arena *run = &model->run;
@@ -23,6 +33,7 @@ static bool spec_copy(struct model *model, const struct model_spec *spec) {
     settings->expert_layers = ints_copy(run, spec->settings.expert_layers, &made);
     settings->tower_layers = ints_copy(run, spec->settings.tower_layers, &made);
     settings->auxiliary_layers = ints_copy(run, spec->settings.auxiliary_layers, &made);
+    settings->gate_fields = texts_copy(run, spec->settings.gate_fields, &made);
     struct model_field *fields = arena_get(run, spec->field_count + 1, sizeof *fields);
     for (size_t f = 0; fields && f < spec->field_count; f++) {
         fields[f] = spec->fields[f];

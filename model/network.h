@@ -12,6 +12,10 @@
 //   this repeats, level by level, with experts of each task's own) -> towers -> logits; beside it
 //   the auxiliary network from the input to the logits, and the wide part.
 //
+// Under PEPNet (Chang et al., KDD 2023) gate units stand between planes: the input's columns are
+// scaled by a gate from the domain's embedding, what each layer of a tower reads by one from the
+// embeddings of chosen fields. Gates read the rest of the input as well, but send no slope to it.
+//
 // Under a star layer (Sheng et al. 2021) the weight of domain p is W_p times W, element by element,
 // kept fused; rows lie grouped by domain, and each group takes one product.
 //
@@ -62,7 +66,9 @@ struct layer {
     size_t relu;                            // leading output columns
     size_t task;                            // whose gradient; NETWORK_NONE = shared
     size_t tower;                           // whose tower; NETWORK_NONE = read by all
-    bool single;             // one output, a logit: taken as dot products, not packed
+    size_t stopped;                         // leading inputs that no slope goes to
+    size_t unit; // 1 + the gate unit that makes what it reads, its own layer just before it
+    bool single; // one output, a logit: taken as dot products, not packed
     real **packed, **turned; // [domains; 1 without a star layer]: the weight as a right operand,
                              // forward and backward; turned: NULL unless the model is trained
 };
@@ -78,6 +84,15 @@ struct mixture {
     size_t part, parts; // of the model's parts, in the order of the gate's columns
     size_t out_plane, width;
     size_t tower; // that alone reads it; NETWORK_NONE = all do
+};
+// Chang et al., KDD 2023, eq. 2: out = 2 sigmoid(z) * in, the gate from a plane of logits z. Behind
+// what is gated, out may hold copies of fields as they are in the input.
+struct gate_unit {
+    size_t in_plane, columns;
+    size_t gate_plane; // z, then the gate
+    size_t out_plane;
+    const size_t *fields; // [field_count] copied; of a unit on the input
+    size_t field_count;
 };
 
 struct model {
@@ -95,6 +110,7 @@ struct model {
     struct table *tables;
     size_t domain_count;                // 1 without domains
     size_t *field_offset;               // [fields] column in the input
+    size_t *gate_fields;                // [settings.gate_fields] their fields
     size_t *table_dimension;            // [tables] row values without the wide part
     bool related;                       // ESMM: predictions are products
     uint32_t feeds[MODEL_TASKS_MAX];    // of a tower: the tasks whose losses go through it, as bits
@@ -107,7 +123,12 @@ struct model {
     struct mixture *mixtures;
     struct mixture_part *parts;
     size_t mixture_count, part_count;
-    size_t trunk_end;    // layers [0, trunk_end) are the trunk's
+    struct gate_unit *units; // PEPNet: EPNet's, then PPNet's
+    size_t unit_count;
+    size_t trunk_input; // the plane that the trunk reads: the input, or what EPNet made of it
+    size_t trunk_begin; // layers [0, trunk_begin) are EPNet's gate
+    size_t trunk_end;   // layers [trunk_begin, trunk_end) are the trunk's, PPNet's hidden one first
+    size_t personal;    // PPNet: the plane of its gates' hidden units; NETWORK_NONE = none
     size_t *tower_begin; // [tasks + 1]
     size_t
         auxiliary_end;  // layers [tower_begin[tasks], auxiliary_end): hidden ones, then one a task
@@ -301,6 +322,12 @@ void factored_gradient(const struct model *model, const struct activations *act,
                        real alpha, real *weight, size_t weight_columns, real *scratch);
 void factored_wide(const struct model *model, const struct activations *act,
                    const struct lane *lane); // slopes of wide weights, by id
+void gate_forward(const struct model *model, const struct activations *act, const struct lane *lane,
+                  const struct gate_unit *unit);
+// Slopes of the gate's logits, of what is gated (accumulate: added) and of copied fields.
+void gate_backward(const struct model *model, const struct activations *act,
+                   const struct lane *lane, size_t pass, const struct gate_unit *unit,
+                   bool accumulate);
 // Makes a row as if it had never been: zero in every plane that gradients are formed from.
 void network_drop_row(const struct model *model, struct activations *act, const struct lane *lane,
                       size_t position);

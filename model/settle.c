@@ -37,8 +37,13 @@ static void pack(struct model *model, const struct layer *layer, size_t domain, 
     const real *own = fuses ? model->tensors[star + domain].data + layer->weight_offset : NULL;
     size_t rows = item_rows(layer) < layer->in - first ? item_rows(layer) : layer->in - first;
     product_pack(weight, own, columns, first, rows, layer->in, layer->out, layer->packed[at]);
-    if (layer->turned)
+    if (layer->turned && layer->stopped) {
+        if (first == 0) // few rows are left: one item takes them all
+            product_pack_turned(weight + layer->stopped * columns, NULL, columns, 0,
+                                layer->in - layer->stopped, layer->out, layer->turned[at]);
+    } else if (layer->turned) {
         product_pack_turned(weight, own, columns, first, rows, layer->out, layer->turned[at]);
+    }
 }
 
 // Moments of a domain, shrunk to the shared ones: (n_p m_p + k m) / (n_p + k).

@@ -7,11 +7,18 @@
 
 #define FIELD(name) offsetof(struct model_settings, name)
 
-enum { WIDTH_MAX = 65536, EXPERTS_MAX = 256, LEVELS_MAX = 8, DOMAINS_MAX = 4096, LAYERS_MAX = 16 };
+enum {
+    WIDTH_MAX = 65536,
+    EXPERTS_MAX = 256,
+    LEVELS_MAX = 8,
+    DOMAINS_MAX = 4096,
+    LAYERS_MAX = 16,
+    GATE_FIELDS_MAX = 32
+};
 
 static const char *const sharings[] = {"shared_bottom", "omoe", "mmoe", "ple", NULL};
 static const char *const relations[] = {"independent", "esmm", NULL};
-static const char *const domains[] = {"none", "star", NULL};
+static const char *const domains[] = {"none", "star", "pepnet", NULL};
 static const char *const norms[] = {"none", "moving", NULL};
 
 static const struct option options[] = {
@@ -80,8 +87,10 @@ static const struct option options[] = {
      .offset = FIELD(domains),
      .default_text = "none",
      .choices = domains,
-     .help = "How domains adapt: not at all, or by star layers, whose weights are a shared matrix "
-             "times one of the domain (STAR; Sheng et al., 2021)."},
+     .help =
+         "How domains adapt: not at all; by star layers, whose weights are a shared matrix "
+         "times one of the domain (STAR; Sheng et al., 2021); or by gates on the inputs and the "
+         "towers (PEPNet; Chang et al., KDD 2023)."},
     {.key = "domains_max",
      .type = OPTION_INT,
      .offset = FIELD(domains_max),
@@ -114,6 +123,19 @@ static const struct option options[] = {
      .minimum = 1,
      .maximum = WIDTH_MAX,
      .help = "Hidden widths of the auxiliary network."},
+    {.key = "gate_fields",
+     .type = OPTION_TEXTS,
+     .offset = FIELD(gate_fields),
+     .help = "Under `domains: pepnet`: features, mostly the ids of user, item and author, whose "
+             "embeddings gate every layer of the towers (PPNet). Without any only the inputs are "
+             "gated, by the domain (EPNet)."},
+    {.key = "gate_units",
+     .type = OPTION_INT,
+     .offset = FIELD(gate_units),
+     .default_text = "16",
+     .minimum = 1,
+     .maximum = WIDTH_MAX,
+     .help = "Under `domains: pepnet`: hidden units of a gate."},
     {.key = "norm",
      .type = OPTION_CHOICE,
      .offset = FIELD(norm),
@@ -157,6 +179,14 @@ const struct option_table model_options = {
     .options = options,
     .count = sizeof options / sizeof options[0],
 };
+
+size_t model_field_find(const struct model_spec *spec, const char *name) {
+    size_t f = 0;
+    while (f < spec->field_count &&
+           (!spec->fields[f].name || strcmp(spec->fields[f].name, name) != 0))
+        f++;
+    return f;
+}
 
 static enum status check_layers(const char *key, const struct option_ints *layers, size_t least,
                                 struct error *err) {
@@ -211,7 +241,9 @@ static enum status check_settings(const struct model_settings *settings, struct 
                          LEVELS_MAX, (long long)settings->levels);
     if (!(settings->expert_dropout >= 0 && settings->expert_dropout <= 0.9))
         return error_set(err, STATUS_INVALID, "key `model.expert_dropout`: expected 0 to 0.9");
-    if (settings->domains == MODEL_DOMAINS_STAR &&
+    if (settings->domains < MODEL_DOMAINS_NONE || settings->domains > MODEL_DOMAINS_PEPNET)
+        return error_set(err, STATUS_INVALID, "key `model.domains`: no such way to adapt");
+    if (settings->domains != MODEL_DOMAINS_NONE &&
         (settings->domains_max < 1 || settings->domains_max > DOMAINS_MAX))
         return error_set(err, STATUS_INVALID,
                          "key `model.domains_max`: expected 1 to %d, found %lld", DOMAINS_MAX,
@@ -226,6 +258,38 @@ static enum status check_settings(const struct model_settings *settings, struct 
     if (status == STATUS_OK && settings->domains == MODEL_DOMAINS_STAR && settings->auxiliary)
         status = check_layers("auxiliary_layers", &settings->auxiliary_layers, 1, err);
     return status;
+}
+
+static enum status check_gates(const struct model_spec *spec, struct error *err) {
+    const struct option_texts *names = &spec->settings.gate_fields;
+    if (spec->settings.domains != MODEL_DOMAINS_PEPNET) {
+        if (names->count > 0)
+            return error_set(
+                err, STATUS_INVALID,
+                "key `model.gate_fields`: only `domains: pepnet` has gates; set it, or "
+                "leave the list out");
+        return STATUS_OK;
+    }
+    if (spec->settings.gate_units < 1 || spec->settings.gate_units > WIDTH_MAX)
+        return error_set(err, STATUS_INVALID,
+                         "key `model.gate_units`: expected 1 to %d, found %lld", WIDTH_MAX,
+                         (long long)spec->settings.gate_units);
+    if (names->count > GATE_FIELDS_MAX)
+        return error_set(err, STATUS_INVALID,
+                         "key `model.gate_fields`: expected at most %d features, found %zu",
+                         GATE_FIELDS_MAX, names->count);
+    for (size_t i = 0; i < names->count; i++) {
+        if (model_field_find(spec, names->items[i]) == spec->field_count)
+            return error_set(err, STATUS_INVALID,
+                             "key `model.gate_fields`: `%s` is no categorical or multi-valued "
+                             "feature of `data.features`",
+                             names->items[i]);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(names->items[i], names->items[j]) == 0)
+                return error_set(err, STATUS_INVALID,
+                                 "key `model.gate_fields`: `%s` is given twice", names->items[i]);
+    }
+    return STATUS_OK;
 }
 
 static enum status check_field(const struct model_spec *spec, size_t f, struct error *err) {
@@ -272,5 +336,7 @@ enum status model_spec_check(const struct model_spec *spec, struct error *err) {
             return error_set(err, STATUS_INVALID, "the model: table %zu has no field", t);
     }
     enum status status = check_relation(spec, err);
-    return status == STATUS_OK ? check_settings(&spec->settings, err) : status;
+    if (status == STATUS_OK)
+        status = check_settings(&spec->settings, err);
+    return status == STATUS_OK ? check_gates(spec, err) : status;
 }

@@ -8,7 +8,7 @@
 
 enum model_sharing { MODEL_SHARED_BOTTOM, MODEL_OMOE, MODEL_MMOE, MODEL_PLE };
 enum model_relation { MODEL_INDEPENDENT, MODEL_ESMM };
-enum model_domains { MODEL_DOMAINS_NONE, MODEL_DOMAINS_STAR };
+enum model_domains { MODEL_DOMAINS_NONE, MODEL_DOMAINS_STAR, MODEL_DOMAINS_PEPNET };
 enum model_norm { MODEL_NORM_NONE, MODEL_NORM_MOVING };
 
 // Settings of the network, owned by model/ (section `model` of the configuration).
@@ -26,10 +26,13 @@ struct model_settings {
     bool star_towers, star_trunk;        // which layers are star layers under STAR
     bool auxiliary;                      // STAR's auxiliary network
     struct option_ints auxiliary_layers; // its hidden widths
-    int norm;                            // partitioned normalisation of the embedded input
-    bool wide;                           // a linear part: one weight an id and task
-    double unknown_share;                // of rows trained as domain `unknown`
-    double embedding_init;               // standard deviation of a new row's values
+    struct option_texts
+        gate_fields;       // PEPNet: whose embeddings PPNet's gates read; none = EPNet alone
+    int64_t gate_units;    // PEPNet: hidden units of a gate
+    int norm;              // partitioned normalisation of the embedded input
+    bool wide;             // a linear part: one weight an id and task
+    double unknown_share;  // of rows trained as domain `unknown`
+    double embedding_init; // standard deviation of a new row's values
     int64_t seed;
 };
 extern const struct option_table model_options;
@@ -50,8 +53,11 @@ struct model_spec {
     uint32_t given[MODEL_TASKS_MAX]; // 1 + the task whose positives a task is defined on; 0 = all
     struct model_settings settings;
 };
+// Index of a field by its name; field_count = none.
+size_t model_field_find(const struct model_spec *spec, const char *name);
 // STATUS_INVALID naming what does not fit: no field or task, fields out of order, a table of two
-// dimensions, experts without layers, bounds of widths, ESMM without a task that is given another.
+// dimensions, experts without layers, bounds of widths, ESMM without a task that is given another,
+// a gate on a field that there is none of.
 CHECKED enum status model_spec_check(const struct model_spec *spec, struct error *err);
 
 #endif

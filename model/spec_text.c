@@ -37,6 +37,14 @@ static void option_write(const struct option *option, const struct model_setting
     case OPTION_CHOICE:
         buffer_append_text(into, " %s", option->choices[*(const int *)(const void *)at]);
         break;
+    case OPTION_TEXTS: {
+        const struct option_texts *texts = (const struct option_texts *)(const void *)at;
+        for (size_t i = 0; i < texts->count; i++) {
+            buffer_append_byte(into, ' ');
+            name_write(texts->items[i], into);
+        }
+        break;
+    }
     default: {
         REQUIRE(option->type == OPTION_INTS);
         const struct option_ints *ints = (const struct option_ints *)(const void *)at;
@@ -112,12 +120,49 @@ static bool ints_read(struct reading *reading, const struct option *option, char
     return true;
 }
 
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static char *name_read(struct arena *arena, const char *word) {
+    char *name = arena_get(arena, strlen(word) + 1, 1);
+    size_t length = 0;
+    while (name != NULL && *word != '\0') {
+        if (*word != '%') {
+            name[length++] = *word++;
+            continue;
+        }
+        int high = hex_digit(word[1]), low = high < 0 ? -1 : hex_digit(word[2]);
+        if (low < 0 || high + low == 0)
+            return NULL;
+        name[length++] = (char)(16 * high + low);
+        word += 3;
+    }
+    return name;
+}
+
+static bool texts_read(struct reading *reading, char *const *words, size_t count,
+                       struct option_texts *ret_texts) {
+    const char **items = arena_get(reading->arena, count + 1, sizeof *items);
+    for (size_t i = 0; items != NULL && i < count; i++) {
+        items[i] = name_read(reading->arena, words[i]);
+        if (items[i] == NULL)
+            return false;
+    }
+    *ret_texts = (struct option_texts){items, count};
+    return items != NULL;
+}
+
 static bool option_read(struct reading *reading, const struct option *option, char *const *words,
                         size_t count) {
     unsigned char *at = (unsigned char *)&reading->spec.settings + option->offset;
     int64_t whole;
     if (option->type == OPTION_INTS)
         return ints_read(reading, option, words, count, (struct option_ints *)(void *)at);
+    if (option->type == OPTION_TEXTS)
+        return texts_read(reading, words, count, (struct option_texts *)(void *)at);
     if (count != 1)
         return false;
     switch (option->type) {
@@ -141,29 +186,6 @@ static bool option_read(struct reading *reading, const struct option *option, ch
         }
         return false;
     }
-}
-
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static char *name_read(struct arena *arena, const char *word) {
-    char *name = arena_get(arena, strlen(word) + 1, 1);
-    size_t length = 0;
-    while (name != NULL && *word != '\0') {
-        if (*word != '%') {
-            name[length++] = *word++;
-            continue;
-        }
-        int high = hex_digit(word[1]), low = high < 0 ? -1 : hex_digit(word[2]);
-        if (low < 0 || high + low == 0)
-            return NULL;
-        name[length++] = (char)(16 * high + low);
-        word += 3;
-    }
-    return name;
 }
 
 static bool field_read(struct reading *reading, char *const *words, size_t count) {

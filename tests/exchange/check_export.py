@@ -9,6 +9,7 @@ against tests/reference/network.py on the exported tensors: 1e-5 of their size.
 import json
 import os
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -38,21 +39,24 @@ def read_safetensors(path):
 
 
 def shape_of(described):
-    settings, fields = {}, []
+    settings, fields, names = {}, [], []
     for line in described["model"].splitlines()[1:]:
         key, *words = line.split()
         if key == "field":
             fields.append((int(words[1]), int(words[2]), words[0] == "list"))
+            names.append(words[3])
         else:
             settings[key] = words
     plain = {key: words[0] if words else "" for key, words in settings.items()}
-    for key in ("experts", "domains_max"):
+    for key in ("experts", "domains_max", "gate_units"):
         plain[key] = int(plain[key])
     for key in ("star_towers", "star_trunk", "auxiliary", "wide"):
         plain[key] = plain[key] == "1"
     for key in ("expert_layers", "tower_layers", "auxiliary_layers"):
         plain[key] = [int(word) for word in settings[key]]
-    return network.Shape(plain, fields, int(plain["numeric"]), int(plain["tasks"])), int(plain["tables"])
+    plain["gate_fields"] = settings["gate_fields"]
+    return (network.Shape(plain, fields, int(plain["numeric"]), int(plain["tasks"]), names),
+            int(plain["tables"]))
 
 
 def logits_of(tensors, described):
@@ -110,6 +114,21 @@ def check_import(run, config, work, exported):
         sys.exit(1)
 
 
+def check_gated(run, config, marker, directory):
+    """The same examples learnt by PEPNet, which the reference predicts with as well."""
+    path = pathlib.Path(directory, "gated.yaml")
+    gates = "  domains: pepnet\n  gate_fields: [user_id, item_id]\n"
+    path.write_text(config.replace(marker, marker + RATES, 1).replace("model:\n", "model:\n" + gates, 1))
+    run("train", str(path), "--finish", directory=directory)
+    run("export", str(path), f"{directory}/model.safetensors", "--examples", "300", directory=directory)
+    tensors, described = read_safetensors(f"{directory}/model.safetensors")
+    given = tensors["examples.logits"]
+    away = np.abs(logits_of(tensors, described) - given) / (1 + np.abs(given))
+    print(f"{len(given)} examples through PEPNet's gates: largest difference {away.max():.2e}")
+    if not (away.max() <= 1e-5 and len(given) >= 200 and "tower.0.gate.1.weight" in tensors):
+        sys.exit(1)
+
+
 def main():
     freshet = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as work:
@@ -128,6 +147,8 @@ def main():
             return done
         run("simulate", str(path), "--impressions", "3000")
         run("ingest", str(path), "--finish")
+        gated = shutil.copytree(work, f"{work}/gated", ignore=shutil.ignore_patterns("gated"))
+        check_gated(run, config, marker, gated)
         run("train", str(path), "--finish")
         run("export", str(path), f"{work}/model.safetensors", "--examples", "900")
         tensors, described = read_safetensors(f"{work}/model.safetensors")

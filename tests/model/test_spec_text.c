@@ -17,6 +17,7 @@ static const struct model_field fields[] = {
     {.name = "100% odd\n\xc3\xb6", .table = 1, .dimension = 8},
     {.name = "history", .table = 1, .dimension = 8, .multi = true},
 };
+static const char *gates[] = {"100% odd\n\xc3\xb6", "history"};
 static const struct model_spec spec = {
     .fields = fields,
     .field_count = 3,
@@ -30,11 +31,13 @@ static const struct model_spec spec = {
                  .experts = 8,
                  .expert_layers = {experts, 2},
                  .tower_layers = {towers, 1},
-                 .domains = MODEL_DOMAINS_STAR,
+                 .domains = MODEL_DOMAINS_PEPNET,
                  .domains_max = 17,
                  .star_towers = true,
                  .auxiliary = true,
                  .auxiliary_layers = {auxiliary, 2},
+                 .gate_fields = {gates, 2},
+                 .gate_units = 5,
                  .norm = MODEL_NORM_MOVING,
                  .unknown_share = .1,
                  .embedding_init = 1. / 3,
@@ -89,6 +92,8 @@ static void what_is_written_is_read_back_exactly(void **state) {
     assert_int_equal(read.settings.expert_layers.items[1], 64);
     assert_true(read.settings.embedding_init == 1. / 3);
     assert_true(read.settings.star_towers && !read.settings.star_trunk);
+    assert_int_equal(read.settings.gate_fields.count, 2);
+    assert_string_equal(read.settings.gate_fields.items[0], gates[0]);
     assert_int_equal(read.settings.seed, -5);
     arena_deinit(&arena);
     buffer_deinit(&text);

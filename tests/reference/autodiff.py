@@ -63,6 +63,11 @@ def sigmoid(x):
     return Node(y, ((x, lambda d: d * y * (1 - y)),))
 
 
+def stopped(x):
+    """The value, without a way back."""
+    return Node(x.value)
+
+
 def product_loss(logits, labels, weights):
     """The same for p = product of sigmoids of several logits (ESMM)."""
     p = sigmoid(logits[0])

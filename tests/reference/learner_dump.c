@@ -11,6 +11,8 @@ enum { TASKS = 3, TABLES = 2, IDS = 40, NUMERIC = 2, BATCH = 24 };
 
 static int64_t experts_one[] = {7}, experts_two[] = {8, 5}, towers[] = {4}, auxiliary[] = {3};
 
+static const char *gate_fields[] = {"user", "seen"};
+
 struct named_case {
     const char *name;
     struct model_settings model;
@@ -34,6 +36,9 @@ struct named_case {
 #define STAR                                                                                       \
     .domains = MODEL_DOMAINS_STAR, .domains_max = 3, .star_towers = true, .auxiliary = true,       \
     .auxiliary_layers = {auxiliary, 1}
+#define PEPNET                                                                                     \
+    .domains = MODEL_DOMAINS_PEPNET, .domains_max = 3, .gate_units = 3,                            \
+    .gate_fields = {gate_fields, 2}
 #define ONE_LAYER .expert_layers = {experts_one, 1}, .tower_layers = {towers, 1}
 #define TWO_LAYERS .expert_layers = {experts_two, 2}, .tower_layers = {towers, 1}
 static const struct named_case cases[] = {
@@ -157,6 +162,36 @@ static const struct named_case cases[] = {
       EMBEDDING,
       .wide = true},
      {ADAM, BALANCE(LEARNER_BALANCE_IMTL_G)}},
+    {"pepnet", {.sharing = MODEL_SHARED_BOTTOM, ONE_LAYER, EMBEDDING, PEPNET}, {ADAGRAD}},
+    {"pepnet_mmoe_normed_adam",
+     {.sharing = MODEL_MMOE,
+      .experts = 2,
+      TWO_LAYERS,
+      EMBEDDING,
+      PEPNET,
+      .norm = MODEL_NORM_MOVING,
+      .wide = true},
+     {ADAM}},
+    {"epnet_ple_metabalance",
+     {.sharing = MODEL_PLE,
+      .experts = 1,
+      .task_experts = 1,
+      .levels = 2,
+      ONE_LAYER,
+      EMBEDDING,
+      .domains = MODEL_DOMAINS_PEPNET,
+      .domains_max = 3,
+      .gate_units = 4},
+     {ADAGRAD, METABALANCE(LEARNER_STRATEGY_C)}},
+    {"pepnet_esmm_imtl_g",
+     {.sharing = MODEL_OMOE,
+      .experts = 2,
+      .relation = MODEL_ESMM,
+      ONE_LAYER,
+      EMBEDDING,
+      PEPNET,
+      .wide = true},
+     {ADAGRAD, BALANCE(LEARNER_BALANCE_IMTL_G)}},
     {"star", {.sharing = MODEL_SHARED_BOTTOM, ONE_LAYER, EMBEDDING, STAR}, {ADAGRAD}},
     {"star_trunk_normed_adam",
      {.sharing = MODEL_MMOE,
@@ -223,12 +258,21 @@ static void ints_print(const char *key, const struct option_ints *ints) {
     printf("],");
 }
 
+static void texts_print(const char *key, const struct option_texts *texts) {
+    printf("\"%s\":[", key);
+    for (size_t i = 0; i < texts->count; i++)
+        printf("%s\"%s\"", i ? "," : "", texts->items[i]);
+    printf("],");
+}
+
 static void settings_print(const struct option_table *table, const void *settings) {
     for (size_t i = 0; i < table->count; i++) {
         const struct option *option = &table->options[i];
         const void *at = (const unsigned char *)settings + option->offset;
         if (option->type == OPTION_INTS)
             ints_print(option->key, at);
+        else if (option->type == OPTION_TEXTS)
+            texts_print(option->key, at);
         else if (option->type == OPTION_CHOICE)
             printf("\"%s\":\"%s\",", option->key, option->choices[*(const int *)at]);
         else if (option->type == OPTION_BOOL)
@@ -382,7 +426,7 @@ static void case_run(const struct named_case *chosen, uint64_t steps) {
     for (uint64_t step = 0; step < steps; step++) {
         struct learner_report report;
         batch_fill(&batch, &rng, step);
-        for (uint32_t domain = 1; domain < 4 && spec.settings.domains == MODEL_DOMAINS_STAR;
+        for (uint32_t domain = 1; domain < 4 && spec.settings.domains != MODEL_DOMAINS_NONE;
              domain++)
             for (size_t r = 0; r < batch.rows; r++)
                 if (batch.domains[r] == domain)

@@ -1,5 +1,6 @@
 """The networks, forward, from the papers: shared bottom, OMoE and MMoE (Ma et al., KDD 2018, eq. 5-8), CGC
-and PLE (Tang et al., RecSys 2020, eq. 1-7), star layers, partitioned normalisation and the auxiliary network (Sheng et al. 2021). Derivatives are
+and PLE (Tang et al., RecSys 2020, eq. 1-7), star layers, partitioned normalisation and the auxiliary network (Sheng et al. 2021), PEPNet's gates (Chang et al.,
+KDD 2023, eq. 2-7). Derivatives are
 autodiff's, so nothing here can repeat a mistake of a hand-written backward pass.
 
 Tensors go by the names that the weights log gives them (model/build.c lists them).
@@ -16,13 +17,17 @@ NORM_SHRINK = 256.0     # rows that the shared moments count for in a domain's
 
 
 class Shape:
-    """What the model is made of: a dictionary of settings, and fields of (table, dimension, multi)."""
+    """What the model is made of: a dictionary of settings, fields of (table, dimension, multi), their names."""
 
-    def __init__(self, settings, fields, numeric, tasks):
+    def __init__(self, settings, fields, numeric, tasks, names=()):
         self.settings, self.fields, self.numeric, self.tasks = settings, fields, numeric, tasks
         self.embedded = sum(dimension for _, dimension, _ in fields)
         self.star = settings["domains"] == "star"
-        self.domains = settings["domains_max"] + 1 if self.star else 1
+        self.gated = settings["domains"] == "pepnet"
+        self.domains = settings["domains_max"] + 1 if self.star or self.gated else 1
+        edges = np.cumsum([0] + [dimension for _, dimension, _ in fields])
+        self.prior = [slice(edges[f], edges[f + 1]) for f in
+                      (list(names).index(name) for name in settings.get("gate_fields", []))] if self.gated else []
         self.experts = 1 if settings["sharing"] == "shared_bottom" else settings["experts"]
         self.gates = {"shared_bottom": 0, "omoe": 1, "mmoe": tasks, "ple": tasks}[settings["sharing"]]
         self.normed = settings["norm"] == "moving" and self.embedded > 0
@@ -41,7 +46,7 @@ class Forward:
         self.shape, self.tensors, self.batch = shape, tensors, batch
         self.nodes = {name: ad.Node(value) for name, value in tensors.items()}
         count = len(batch["domains"])
-        self.domains = batch["domains"] if shape.star else np.zeros(count, dtype=int)
+        self.domains = batch["domains"] if shape.domains > 1 else np.zeros(count, dtype=int)
         self.present = [p for p in range(shape.domains) if (self.domains == p).any()]
         self.by_domain = {p: np.flatnonzero(self.domains == p) for p in self.present}
         self.back = np.argsort(np.concatenate([self.by_domain[p] for p in self.present]))
@@ -51,6 +56,9 @@ class Forward:
         if shape.normed:
             embedded = self._normalise(embedded)
         features = ad.columns([embedded, ad.Node(self._numbers())]) if shape.numeric else embedded
+        self.prior = None
+        if shape.gated:
+            features = self._gate_inputs(features)
         mixtures = self._trunk(features)
         logits = ad.columns([self._tower(k, mixtures[k]) for k in range(shape.tasks)])
         if shape.auxiliary:
@@ -133,6 +141,38 @@ class Forward:
 
     def _each_domain(self, one):
         return ad.rows([one(p) for p in self.present])[self.back]
+
+    # --- PEPNet.
+
+    def _unit(self, x, first, second):
+        """GateNU: 2 sigmoid(W2 relu(W1 x + b1) + b2)."""
+        hidden = ad.relu(x @ self.nodes[first + ".weight"] + self.nodes[first + ".bias"])
+        return self._gate(hidden, second)
+
+    def _gate(self, hidden, name):
+        return ad.sigmoid(hidden @ self.nodes[name + ".weight"] + self.nodes[name + ".bias"]) * 2.0
+
+    def _gate_inputs(self, features):
+        """EPNet: a gate from the domain's embedding; what PPNet's gates have in common is made as well."""
+        domain = self._domain_embedding()
+        gated = features * self._unit(ad.columns([ad.stopped(features), domain]), "epnet.0", "epnet.1")
+        if self.shape.prior:
+            prior = [features[:, columns] for columns in self.shape.prior]
+            self.prior = ad.relu(ad.columns([ad.stopped(gated)] + prior) @ self.nodes["ppnet.weight"] +
+                                 self.nodes["ppnet.bias"])
+        return gated
+
+    def _personal(self, task, layer, x):
+        """PPNet: what a layer of a tower reads, gated."""
+        if self.prior is None:
+            return x
+        units = self.shape.settings["gate_units"]
+        hidden = self.prior[:, layer * units:(layer + 1) * units]
+        return x * self._gate(hidden, f"tower.{task}.gate.{layer}")
+
+    def _domain_embedding(self):
+        return self._each_domain(
+            lambda p: ad.rows([self.nodes[f"domain.{p}.embedding"]] * len(self.by_domain[p])))
 
     # --- Layers.
 
@@ -239,15 +279,14 @@ class Forward:
         layers = len(self.shape.settings["tower_layers"])
         for layer in range(layers + 1):
             name = f"tower.{task}.{layer}"
+            x = self._personal(task, layer, x)
             x = self._bias(self._product(x, name + ".weight", star), name + ".bias", star)
             if layer < layers:
                 x = ad.relu(x)
         return x
 
     def _auxiliary(self, features):
-        embedding = self._each_domain(
-            lambda p: ad.rows([self.nodes[f"domain.{p}.embedding"]] * len(self.by_domain[p])))
-        x = ad.columns([features, embedding])
+        x = ad.columns([features, self._domain_embedding()])
         for layer in range(len(self.shape.settings["auxiliary_layers"])):
             name = f"auxiliary.{layer}"
             x = ad.relu(x @ self.nodes[name + ".weight"] + self.nodes[name + ".bias"])

@@ -102,7 +102,8 @@ class Learner:
         self.settings, self.given = case["settings"], case["given"]
         self.tensors = {name: np.array(value, dtype=float) for name, value in case["initial"].items()}
         tasks = len(self.settings["task_weights"])
-        self.shape = network.Shape(self.settings, [(0, 4, False), (1, 3, False), (1, 3, True)], 2, tasks)
+        self.shape = network.Shape(self.settings, [(0, 4, False), (1, 3, False), (1, 3, True)], 2, tasks,
+                                   ("user", "item", "seen"))
         self.tasks = tasks
         self.rows = [{0: self.tensors[f"default.{t}"][0]} for t in range(2)]
         self.noise = [{int(i): np.array(v[0]) for i, v in table.items()} for table in case["noise"]]
@@ -135,7 +136,7 @@ class Learner:
 
     def domain_of(self, name):
         parts = name.split(".")
-        if not self.shape.star or "domain" not in parts:
+        if self.shape.domains == 1 or "domain" not in parts:
             return None
         return int(parts[parts.index("domain") + 1])
 
@@ -168,7 +169,7 @@ class Learner:
                     self.rows[t][int(i)] = self.rows[t][0] + self.noise[t][int(i)]
 
     def step(self, batch):
-        if self.shape.star:
+        if self.shape.domains > 1:
             self.meet_domains(batch["domains"])
         self.meet_rows(batch)
         self.tensors.update({f"default.{t}": self.rows[t][0][None, :] for t in range(2)})

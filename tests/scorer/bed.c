@@ -63,6 +63,7 @@ static struct spec_task tasks[] = {
      .window_ms = 1000,
      .weight = .5},
 };
+static const char *gate_fields[] = {"item_id", "user_id"};
 static int64_t trunk_layers[] = {12, 8}, tower_layers[] = {6}, auxiliary_layers[] = {4};
 static const struct model_settings model_settings = {.sharing = MODEL_PLE,
                                                      .task_experts = 1,
@@ -75,6 +76,7 @@ static const struct model_settings model_settings = {.sharing = MODEL_PLE,
                                                      .star_towers = true,
                                                      .auxiliary = true,
                                                      .auxiliary_layers = {auxiliary_layers, 1},
+                                                     .gate_units = 3,
                                                      .norm = MODEL_NORM_MOVING,
                                                      .wide = true,
                                                      .unknown_share = .05,
@@ -362,7 +364,12 @@ int bed_begin(void **state) {
                              .domain_path = "tab",
                              .user_path = ""};
     must(spec_check(&bed.spec, &err));
-    must(shape_of_spec(&bed.spec, &model_settings, &bed.run, &bed.shape, &err));
+    struct model_settings model = model_settings;
+    if (variant && variant->gated) {
+        model.domains = MODEL_DOMAINS_PEPNET;
+        model.gate_fields = (struct option_texts){gate_fields, 2};
+    }
+    must(shape_of_spec(&bed.spec, &model, &bed.run, &bed.shape, &err));
     must(model_new(&bed.shape, &bed.model, &err));
     bed.settings =
         (struct publisher_settings){.redis = {.host = bed.host,

@@ -61,6 +61,7 @@ static void bed_settings(struct bed *bed) {
                                          .expert_layers = {layers, 1},
                                          .tower_layers = {towers, 1},
                                          .domains_max = 4,
+                                         .gate_units = 4,
                                          .wide = true,
                                          .unknown_share = .05,
                                          .embedding_init = .01,

@@ -191,6 +191,28 @@ static void a_fresh_star_network_is_the_shared_one(void **state) {
     learner_free(star);
 }
 
+// A gate of logits 0 is 1: the network behind it is that of none.
+static void gates_of_zero_logits_change_nothing(void **state) {
+    (void)state;
+    struct model_spec spec = fixture_spec();
+    struct learner_settings settings = fixture_settings();
+    struct learner *plain = fixture_learner(&spec, &settings);
+    spec = fixture_spec_gated();
+    spec.settings.norm = MODEL_NORM_NONE;
+    struct learner *gated = fixture_learner(&spec, &settings);
+    struct model *model = learner_model(gated);
+    for (size_t u = 0; u < model->unit_count; u++)
+        for (size_t l = 0; l < model->layer_count; l++)
+            if (model->layers[l].out_plane == model->units[u].gate_plane)
+                for (size_t i = 0; i < model->layers[l].in * model->layers[l].out; i++)
+                    model->tensors[model->layers[l].weight].data[i] = 0;
+    model_settle(model);
+    assert_int_equal(model->unit_count, 1 + FIXTURE_TASKS * 2);
+    assert_same_logits(plain, gated);
+    learner_free(plain);
+    learner_free(gated);
+}
+
 static void a_thousandfold_auxiliary_loss_leaves_shared_weights_alone(void **state) {
     (void)state;
     // With r = 1 and strategy C only the direction of an auxiliary gradient counts.
@@ -331,6 +353,7 @@ int main(void) {
         cmocka_unit_test(a_row_without_a_click_teaches_the_conversion_tower),
         cmocka_unit_test(extreme_logits_have_finite_losses),
         cmocka_unit_test(a_fresh_star_network_is_the_shared_one),
+        cmocka_unit_test(gates_of_zero_logits_change_nothing),
         cmocka_unit_test(a_thousandfold_auxiliary_loss_leaves_shared_weights_alone),
         cmocka_unit_test(without_relaxing_metabalance_is_the_plain_sum),
         cmocka_unit_test(one_pass_for_all_tasks_equals_a_pass_each),

@@ -62,6 +62,18 @@ static inline struct model_spec fixture_spec_whole(void) {
     return spec;
 }
 
+// PEPNet's gates by user and tags, with normalisation.
+static inline struct model_spec fixture_spec_gated(void) {
+    static const char *fields[] = {"user", "tags"};
+    struct model_spec spec = fixture_spec();
+    spec.settings.domains = MODEL_DOMAINS_PEPNET;
+    spec.settings.gate_fields = (struct option_texts){fields, 2};
+    spec.settings.gate_units = 3;
+    spec.settings.norm = MODEL_NORM_MOVING;
+    spec.settings.unknown_share = 0.2;
+    return spec;
+}
+
 static inline struct learner_settings fixture_settings(void) {
     return (struct learner_settings){
         .batch_rows = FIXTURE_ROWS,

@@ -66,6 +66,8 @@ static void each_settings(void (*check)(const struct model_spec *spec,
     spec.settings.relation = MODEL_ESMM;
     spec.given[1] = spec.given[2] = 1;
     check(&spec, &settings);
+    spec = fixture_spec_gated();
+    check(&spec, &settings);
 }
 
 static uint64_t learn_with_threads(const struct model_spec *spec, struct learner_settings settings,
@@ -493,6 +495,18 @@ static void settings_that_cannot_work_are_refused_by_name(void **state) {
     spec = fixture_spec();
     spec.settings.expert_dropout = 1;
     refused(&spec, &settings, 0, "expert_dropout");
+    static const char *no_field[] = {"author", "weather"}, *twice[] = {"author", "author"};
+    spec = fixture_spec_gated();
+    spec.settings.gate_fields = (struct option_texts){no_field, 2};
+    refused(&spec, &settings, 0, "`weather`");
+    spec.settings.gate_fields = (struct option_texts){twice, 2};
+    refused(&spec, &settings, 0, "twice");
+    spec = fixture_spec_gated();
+    spec.settings.gate_units = 0;
+    refused(&spec, &settings, 0, "gate_units");
+    spec = fixture_spec_gated();
+    spec.settings.domains = MODEL_DOMAINS_STAR;
+    refused(&spec, &settings, 0, "domains: pepnet");
 }
 
 static void a_batch_too_large_is_refused_and_an_empty_one_changes_nothing(void **state) {
