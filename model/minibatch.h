@@ -8,7 +8,8 @@
 
 struct minibatch {
     size_t rows, capacity;
-    uint64_t *ids; // [categorical][capacity]; 0 = missing
+    int64_t time_ms; // event time at which it is learnt from, for the life of rows; 0 = not known
+    uint64_t *ids;   // [categorical][capacity]; 0 = missing
     // Multi-valued field f, row r: list_ids[list_begin[f][r] .. list_begin[f][r + 1])
     uint32_t *list_begin;  // [multi][capacity + 1]
     uint64_t **list_ids;   // [multi] growing arrays

@@ -347,13 +347,12 @@ void rates_changes_clear(struct rates *rates) {
 
 // ---- saving -------------------------------------------------------------------------------------
 
+// Rows by slot; a hole is key 0 without values.
 static void rate_save(const struct rate *rate, struct buffer *into) {
-    wire_put_long(into, (int64_t)table_rows(&rate->table));
+    wire_put_long(into, (int64_t)rate->table.slots - 1);
     for (uint32_t slot = 1; slot < rate->table.slots; slot++) {
-        if (table_id(&rate->table, slot) == 0)
-            continue;
         wire_put_fixed64(into, table_id(&rate->table, slot));
-        for (size_t c = 0; c < rate->table.width; c++)
+        for (size_t c = 0; table_id(&rate->table, slot) != 0 && c < rate->table.width; c++)
             wire_put_float(into, (float)table_values(&rate->table, slot)[c]);
     }
     wire_put_long(into, (int64_t)rate->unswept);
@@ -372,16 +371,16 @@ void rates_save(const struct rates *rates, struct buffer *into) {
 
 static enum status rate_load(struct rates *rates, size_t r, struct wire *in, struct error *err) {
     struct rate *rate = &rates->rates[r];
-    int64_t rows = wire_get_long(in);
+    int64_t slots = wire_get_long(in);
     enum status status = STATUS_OK;
-    for (int64_t i = 0; i < rows && !in->bad && status == STATUS_OK; i++) {
-        float values[WIDTH_MAX];
+    for (int64_t i = 0; i < slots && !in->bad && status == STATUS_OK; i++) {
+        uint32_t slot;
         uint64_t key = wire_get_fixed64(in);
-        for (size_t c = 0; c < rate->table.width; c++)
-            values[c] = wire_get_float(in);
-        in->bad |= key == 0;
+        in->bad |= table_find(&rate->table, key) != TABLE_DEFAULT_SLOT;
         if (!in->bad)
-            status = rates_row_put(rates, r, key, values, err);
+            status = table_append(&rate->table, key, &slot, err);
+        for (size_t c = 0; status == STATUS_OK && !in->bad && key && c < rate->table.width; c++)
+            table_values(&rate->table, slot)[c] = (real)wire_get_float(in);
     }
     rate->unswept = (uint64_t)wire_get_long(in);
     int64_t changes = wire_get_long(in);

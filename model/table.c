@@ -87,7 +87,7 @@ enum status table_init(struct table *table, size_t width, size_t state_width, re
     if (status == STATUS_OK)
         status = block_add(table, err);
     if (status == STATUS_OK)
-        table->slots = 1;
+        table->slots = table->hole = 1;
     return status;
 }
 
@@ -118,7 +118,7 @@ void table_reset(struct table *table) {
         row_clear(table, slot);
     }
     memset(table->tags, 0, table->index_capacity * sizeof *table->tags);
-    table->slots = 1;
+    table->slots = table->hole = 1;
     table->holes = 0;
 }
 
@@ -204,20 +204,56 @@ static enum status index_grow(struct table *table, struct error *err) {
     return status;
 }
 
-enum status table_insert(struct table *table, uint64_t id, uint32_t *ret_slot, struct error *err) {
-    REQUIRE(id != 0);
+uint32_t table_next(struct table *table) {
+    if (table->holes == 0)
+        return table->slots;
+    while (table_id(table, table->hole) != 0)
+        table->hole++;
+    return table->hole;
+}
+
+static enum status slot_add(struct table *table, struct error *err) {
     if (table->slots == UINT32_MAX)
         return error_set(err, STATUS_EXHAUSTED, "could not add a row: the table is full");
     enum status status = STATUS_OK;
+    if (table->slots == table->block_count * TABLE_BLOCK_ROWS)
+        status = block_add(table, err);
+    if (status == STATUS_OK)
+        table->slots++;
+    return status;
+}
+
+// Puts an id (not 0) without a row into a hole, or into the slot behind all others.
+static enum status row_put(struct table *table, uint64_t id, uint32_t slot, struct error *err) {
+    enum status status = STATUS_OK;
     if (index_too_full(table_rows(table) + 1, table->index_capacity))
         status = index_grow(table, err);
-    if (status == STATUS_OK && table->slots == table->block_count * TABLE_BLOCK_ROWS)
-        status = block_add(table, err);
+    if (status == STATUS_OK && slot == table->slots)
+        status = slot_add(table, err);
+    else if (status == STATUS_OK)
+        table->holes--;
     if (status != STATUS_OK)
         return status;
-    uint32_t slot = table->slots++;
     table->blocks[slot / TABLE_BLOCK_ROWS].ids[slot % TABLE_BLOCK_ROWS] = id;
     index_put(table, id, slot);
+    return STATUS_OK;
+}
+
+enum status table_insert(struct table *table, uint64_t id, uint32_t *ret_slot, struct error *err) {
+    REQUIRE(id != 0);
+    uint32_t slot = table_next(table);
+    enum status status = row_put(table, id, slot, err);
+    if (status == STATUS_OK)
+        *ret_slot = slot;
+    return status;
+}
+
+enum status table_append(struct table *table, uint64_t id, uint32_t *ret_slot, struct error *err) {
+    uint32_t slot = table->slots;
+    enum status status = id != 0 ? row_put(table, id, slot, err) : slot_add(table, err);
+    if (status != STATUS_OK)
+        return status;
+    table->holes += id == 0;
     *ret_slot = slot;
     return STATUS_OK;
 }
@@ -235,30 +271,6 @@ static void index_remove(struct table *table, size_t hole) {
     table->tags[hole] = 0;
 }
 
-// Moves the rows behind holes down, in order.
-static void holes_close(struct table *table) {
-    uint32_t to = 1;
-    for (uint32_t from = 1; from < table->slots; from++) {
-        uint64_t id = table_id(table, from);
-        if (id == 0)
-            continue;
-        if (to != from) {
-            memcpy(table_values(table, to), table_values(table, from), table->width * sizeof(real));
-            memcpy(table_state(table, to), table_state(table, from),
-                   table->state_width * sizeof(real));
-            table->index[index_find(table, id)] = to;
-            table->blocks[to / TABLE_BLOCK_ROWS].ids[to % TABLE_BLOCK_ROWS] = id;
-        }
-        to++;
-    }
-    for (uint32_t slot = to; slot < table->slots; slot++) {
-        table->blocks[slot / TABLE_BLOCK_ROWS].ids[slot % TABLE_BLOCK_ROWS] = 0;
-        row_clear(table, slot);
-    }
-    table->slots = to;
-    table->holes = 0;
-}
-
 bool table_remove(struct table *table, uint64_t id) {
     uint32_t slot = table_find(table, id);
     if (slot == TABLE_DEFAULT_SLOT)
@@ -267,8 +279,7 @@ bool table_remove(struct table *table, uint64_t id) {
     table->blocks[slot / TABLE_BLOCK_ROWS].ids[slot % TABLE_BLOCK_ROWS] = 0;
     row_clear(table, slot);
     table->holes++;
-    if (2 * table->holes > table->slots)
-        holes_close(table);
+    table->hole = slot < table->hole ? slot : table->hole;
     return true;
 }
 

@@ -1,10 +1,10 @@
 // An embedding table: id -> slot -> row, growing, without collisions.
 //
-// An open-addressing index maps an id to a slot. Slots lie in blocks that never move, so a pointer
-// to a row lives as long as the row. Slot 0 is the default row: id 0 and ids that have no row read
-// it. New rows take the next slot, and nothing is ever walked in the order of the index: the order
-// of slots is the order of insertion. Removed rows leave holes, closed (in order) once half are
-// holes.
+// An open-addressing index maps an id to a slot. Slots lie in blocks that never move, and a row
+// keeps its slot, so a pointer to a row lives as long as the row. Slot 0 is the default row: id 0
+// and ids that have no row read it. Removed rows leave holes; a new row takes the lowest hole, or
+// else the next slot. So slots depend on the history of insertions and removals alone, and nothing
+// is ever walked in the order of the index. A table never gives memory back.
 //
 // Reading is safe from many threads while nobody inserts or removes.
 #ifndef FRESHET_MODEL_TABLE_H
@@ -27,6 +27,7 @@ struct table {
     real state_fill; // what the state of a new row starts with
     uint32_t slots;  // taken, holes and the default row included
     uint32_t holes;
+    uint32_t hole; // no hole lies below
     struct table_block *blocks;
     size_t block_count, block_capacity;
     // The index: 5 bytes an entry, since an id is told from others by its row. A tag is part of the
@@ -46,11 +47,15 @@ uint32_t table_find(const struct table *table, uint64_t id);
 // The slots of many ids, with the memory latency hidden.
 void table_find_many(const struct table *table, const uint64_t *ids, size_t count,
                      uint32_t *ret_slots);
-// A new row of zeroes for an id (not 0) that has none.
+// A new row of zeroes for an id (not 0) that has none, at table_next.
 CHECKED enum status table_insert(struct table *table, uint64_t id, uint32_t *ret_slot,
                                  struct error *err);
-// False when it has none. Slots of other rows may change.
-bool table_remove(struct table *table, uint64_t id);
+// The slot that the next row will take: the lowest hole, or table->slots.
+uint32_t table_next(struct table *table);
+// The same behind all others, whatever holes there are; id 0 makes a hole. For loading in order.
+CHECKED enum status table_append(struct table *table, uint64_t id, uint32_t *ret_slot,
+                                 struct error *err);
+bool table_remove(struct table *table, uint64_t id); // false when it has no row
 
 // Makes room for rows that come by slot, as saved (table_record_put of table_cut.h): all rows but
 // the default go, slots [1, slots) become holes. STATUS_EXHAUSTED.

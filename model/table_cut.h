@@ -2,11 +2,11 @@
 //
 // Two bits a row: `changed` since the last cut, and `waiting`: in the cut, not copied yet. A cut
 // makes the first the second, in no time whatever the table's size. From then on rows are copied a
-// few at a time; whoever is about to change a row says so first (table_cut_change), and if it is
-// still waiting it is copied then, as it was at the cut.
+// few at a time; whoever is about to change a row, to remove one, or to fill a hole says so first
+// (table_cut_change), and if it is still waiting it is copied then, as it was at the cut.
 //
 // A row is copied as the record {id, 8 bytes; slot, 4; values; state}, numbers as in memory; a hole
-// has id 0. One thread a table. Rows are not to be removed while a cut is under way.
+// has id 0. One thread a table.
 #ifndef FRESHET_MODEL_TABLE_CUT_H
 #define FRESHET_MODEL_TABLE_CUT_H
 
@@ -28,7 +28,7 @@ void table_cut_reset(struct table_cut *cut, bool complete); // nothing waits; al
 // Room for the table's slots. STATUS_EXHAUSTED.
 CHECKED enum status table_cut_reserve(struct table_cut *cut, const struct table *table,
                                       struct error *err);
-// A row of the table is about to change, or is new. There is room.
+// A slot of the table is about to change, or is new. There is room.
 void table_cut_change(struct table_cut *cut, const struct table *table, uint32_t slot);
 size_t table_cut_changed(const struct table_cut *cut, const struct table *table); // rows
 // The cut: of all rows, or of those that changed since the last. None is under way. There is room.

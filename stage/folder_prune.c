@@ -55,8 +55,14 @@ static enum status name_prune(const char *root, const char *name, size_t kept, s
         walk->oldest_place = manifest.place;
         return STATUS_OK;
     }
-    bool enough = walk->whole >= kept && (whole || generation < walk->oldest);
-    return enough ? disk_remove_tree(path, err) : STATUS_OK;
+    if (walk->whole < kept || !(whole || generation < walk->oldest))
+        return STATUS_OK;
+    // The manifest goes first, so that a generation half removed is none.
+    char file[FOLDER_PATH_MAX];
+    status = folder_path(file, path, "manifest", err);
+    if (status == STATUS_OK)
+        status = disk_remove(file, err);
+    return status == STATUS_OK ? disk_remove_tree(path, err) : status;
 }
 
 enum status folder_prune(const char *directory, size_t kept, int64_t *ret_oldest_place,

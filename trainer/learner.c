@@ -102,9 +102,12 @@ static enum status make_model(struct learner *learner, const struct model_spec *
     if (!state_width)
         return error_no_memory(err, tables * sizeof *state_width, "a learner");
     int optimiser = learner->settings.row_optimiser;
-    for (size_t f = 0; f < spec->field_count; f++)
-        state_width[spec->fields[f].table] =
-            optimise_row_state(optimiser, spec->fields[f].dimension, wide);
+    for (size_t f = 0; f < spec->field_count; f++) {
+        size_t width = optimise_row_state(optimiser, spec->fields[f].dimension, wide);
+        struct life *life = &learner->lives[spec->fields[f].table];
+        life->at = width;
+        state_width[spec->fields[f].table] = width + (life->expires ? LIFE_NUMBERS : 0);
+    }
     real fill = optimiser == LEARNER_ROW_ADAM ? 0 : (real)learner->settings.accumulator_init;
     enum status status = network_new(spec, state_width, fill, &learner->model, err);
     memory_free(state_width);
@@ -253,11 +256,15 @@ enum status learner_new(const struct model_spec *spec, const struct learner_sett
         return error_no_memory(err, sizeof *learner, "a learner");
     learner->settings = *settings;
     learner->settings.target_task = NULL;
+    learner->settings.tables = (struct option_sections){0};
     learner->tasks = spec->task_count;
     learner->target = settings->balance == LEARNER_BALANCE_METABALANCE ? target_task : 0;
     learner->lane_rows = (size_t)(settings->batch_rows / settings->lanes);
     memcpy(learner->task_weights, task_weights, spec->task_count * sizeof *task_weights);
-    status = make_model(learner, spec, err);
+    learner->life_count = spec->table_count;
+    status = lives_new(&settings->tables, spec, &learner->lives, err);
+    if (status == STATUS_OK)
+        status = make_model(learner, spec, err);
     if (status == STATUS_OK && (!make_state(learner) || !make_rows(learner) ||
                                 !make_lanes(learner) || !make_gradients(learner)))
         status = error_no_memory(err, learner->model->weight_elements * sizeof(real), "a learner");
@@ -292,6 +299,7 @@ void learner_free(struct learner *learner) {
     lanes_free(learner->lanes);
     workers_free(learner);
     memory_free(learner->logits);
+    lives_free(learner->lives, learner->life_count);
     if (learner->model) {
         const struct model_spec *spec = &learner->model->spec;
         activations_deinit(&learner->act, learner->model);

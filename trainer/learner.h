@@ -44,16 +44,17 @@ struct learner_settings {
     double wide_learning_rate;
     double gradient_clip; // on the norm of a row's or tensor's gradient; infinite = off
     int balance;
-    int strategy;            // MetaBalance
-    const char *target_task; // MetaBalance; required there
-    double relax;            // MetaBalance's r
-    double beta;             // MetaBalance's beta
-    double balance_limit;    // MetaBalance: ||G'_aux|| <= limit * m_target; infinite = off
-    double caution;          // CAGrad's c
-    double temperature;      // DWA's T
-    int64_t balance_window;  // DWA: labelled steps of a window
-    double balance_rate;     // uncertainty, FAMO: learning rate of their weights
-    double balance_decay;    // FAMO: weight decay of its weights
+    int strategy;                  // MetaBalance
+    const char *target_task;       // MetaBalance; required there
+    double relax;                  // MetaBalance's r
+    double beta;                   // MetaBalance's beta
+    double balance_limit;          // MetaBalance: ||G'_aux|| <= limit * m_target; infinite = off
+    double caution;                // CAGrad's c
+    double temperature;            // DWA's T
+    int64_t balance_window;        // DWA: labelled steps of a window
+    double balance_rate;           // uncertainty, FAMO: learning rate of their weights
+    double balance_decay;          // FAMO: weight decay of its weights
+    struct option_sections tables; // struct life_rule: the life of rows (trainer/life.h)
 };
 extern const struct option_table learner_options;
 
@@ -61,8 +62,8 @@ struct learner;
 
 // task_weights: factors of the losses, >= 0. target_task: index of settings->target_task (used
 // under MetaBalance only). Borrows nothing. STATUS_INVALID: the spec does not hold together, lanes
-// do not divide batch_rows, balancing with one task, MetaBalance without a target, a value out of
-// range.
+// do not divide batch_rows, balancing with one task, MetaBalance without a target, a rule of a
+// table that does not fit, a value out of range.
 CHECKED enum status learner_new(const struct model_spec *spec,
                                 const struct learner_settings *settings,
                                 const double *task_weights /* [tasks] */, size_t target_task,
@@ -112,9 +113,18 @@ CHECKED enum status learner_step(struct learner *learner, const struct minibatch
 // unknown domains.
 bool learner_step_predicts(const struct learner *learner);
 // logits[task * rows + row] of the last step's batch, by the model as it stood before the step,
-// with rows made for ids never seen: what learner_predict would have given after that, to the bit.
+// with rows made for new ids: what learner_predict would have given after that, to the bit (but for
+// an id that its rule admits in the middle of the batch: before, it reads the default row).
 // Only where learner_step_predicts.
 const float *learner_step_logits(const struct learner *learner);
+
+// What has become of a table's ids, since the model began; saved. Zeroes without a rule.
+struct learner_table_life {
+    uint64_t admitted;                // rows made
+    uint64_t unadmitted;              // sightings of ids without a row that made none
+    uint64_t aged, unused, displaced; // rows that left: by age, by use, for room
+};
+struct learner_table_life learner_table_life(const struct learner *learner, size_t table);
 
 // Rows are given as model_table_width values each. What changed since the last
 // learner_changes_clear, in a fixed order (tables, then slots in order of first touch). Tensors:
@@ -124,7 +134,13 @@ CHECKED enum status learner_each_changed_row(struct learner *learner,
                                                                  uint64_t id, const float *values,
                                                                  struct error *err),
                                              void *self, struct error *err);
-// All rows whose hash_mix(id) >> (64 - bits) == slice, tables in order, rows in order of insertion.
+// Ids whose rows left since then and that have none now, with values NULL: tables in order, first
+// gone first, an id that left twice twice.
+CHECKED enum status learner_each_gone(struct learner *learner,
+                                      enum status (*each)(void *self, size_t table, uint64_t id,
+                                                          const float *values, struct error *err),
+                                      void *self, struct error *err);
+// All rows whose hash_mix(id) >> (64 - bits) == slice, tables in order, rows in order of slots.
 CHECKED enum status
 learner_each_row_in_slice(struct learner *learner, uint32_t slice, uint32_t bits,
                           enum status (*each)(void *self, size_t table, uint64_t id,

@@ -1,4 +1,4 @@
-// What publishers are told: changed rows and tensors, slices; and new domains.
+// What publishers are told: changed rows and tensors, rows that left, slices; and new domains.
 #include "trainer/learner_inside.h"
 
 #include <string.h>
@@ -43,6 +43,20 @@ enum status learner_each_changed_row(struct learner *learner,
     return status;
 }
 
+enum status learner_each_gone(struct learner *learner,
+                              enum status (*each)(void *self, size_t table, uint64_t id,
+                                                  const float *values, struct error *err),
+                              void *self, struct error *err) {
+    enum status status = STATUS_OK;
+    for (size_t t = 0; t < learner->model->spec.table_count; t++) {
+        const struct life *life = &learner->lives[t];
+        for (size_t i = 0; i < life->gone_count && status == STATUS_OK; i++)
+            if (table_find(&learner->model->tables[t], life->gone[i]) == TABLE_DEFAULT_SLOT)
+                status = each(self, t, life->gone[i], NULL, err);
+    }
+    return status;
+}
+
 enum status learner_each_row_in_slice(struct learner *learner, uint32_t slice, uint32_t bits,
                                       enum status (*each)(void *self, size_t table, uint64_t id,
                                                           const float *values, struct error *err),
@@ -71,11 +85,23 @@ enum status learner_changed_all(struct learner *learner, struct error *err) {
         enum status status = touched_reserve(&learner->touched[t], rows->slots, rows->slots, err);
         if (status != STATUS_OK)
             return status;
-        for (uint32_t slot = 0; slot < rows->slots; slot++)
+        for (uint32_t slot = 0; slot < rows->slots; slot++) {
             touched_change(&learner->touched[t], slot);
+            life_begin(&learner->lives[t], rows, slot);
+        }
     }
     model_settle(model);
     return STATUS_OK;
+}
+
+struct learner_table_life learner_table_life(const struct learner *learner, size_t table) {
+    REQUIRE(table < learner->model->spec.table_count);
+    const struct life *life = &learner->lives[table];
+    return (struct learner_table_life){.admitted = life->admitted,
+                                       .unadmitted = life->unadmitted,
+                                       .aged = life->ended[LIFE_AGE],
+                                       .unused = life->ended[LIFE_USES],
+                                       .displaced = life->ended[LIFE_ROOM]};
 }
 
 bool learner_tensor_changed(const struct learner *learner, size_t tensor) {
@@ -94,6 +120,8 @@ void learner_changes_clear(struct learner *learner) {
            learner->model->tensor_count * sizeof *learner->tensor_changed);
     for (size_t t = 0; t < learner->model->spec.table_count; t++)
         touched_changes_clear(&learner->touched[t]);
+    for (size_t t = 0; t < learner->model->spec.table_count; t++)
+        life_gone_clear(&learner->lives[t]);
 }
 
 // The tensor of domain `unknown` that a domain's own one starts from: they lie in one run.

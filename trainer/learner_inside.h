@@ -52,7 +52,7 @@ struct lane_report {
 };
 
 struct learner {
-    struct learner_settings settings; // target_task is not kept
+    struct learner_settings settings; // target_task and tables are not kept
     double task_weights[MODEL_TASKS_MAX];
     size_t target, tasks;
     struct model *model;
@@ -72,6 +72,8 @@ struct learner {
     bool *tensor_changed;    // [tensors]
     struct touched *touched; // [tables]
     struct table_cut *cuts;  // [tables] marks of rows changed since the last cut; its copying
+    struct life *lives;      // [life_count: tables] rules, and what they count
+    size_t life_count;
 
     // Memory of a step.
     struct activations act;

@@ -1,6 +1,7 @@
 // The options of section `trainer.learner`.
 #include <math.h>
 
+#include "trainer/life.h"
 #include "trainer/learner.h"
 
 #define FIELD(name) offsetof(struct learner_settings, name)
@@ -164,6 +165,12 @@ static const struct option options[] = {
      .minimum = 0,
      .maximum = 1,
      .help = "FAMO: weight decay of the tasks' weights."},
+    {.key = "tables",
+     .type = OPTION_SECTIONS,
+     .offset = FIELD(tables),
+     .table = &life_options,
+     .help =
+         "Rules for the rows of tables. Without any, every id gets a row at once and keeps it."},
 };
 
 const struct option_table learner_options = {

@@ -3,17 +3,19 @@
 //   magic, identity of shape and settings (threads aside)
 //   step, labelled shares, domains known, the balancer's state, steps of tensors
 //   tensors without default rows, state of the dense optimiser
-//   each table: rows, then id, values, state of the default row and of each row in order of
-//   insertion marks of changes: tensors; each table's slots in order of first touch checksum of all
-//   before
+//   each table with a rule: what the rule counts
+//   each table: slots, values and state of the default row, then by slot id, values, state of each
+//   row, or 0 for a hole
+//   marks of changes: tensors; each table's slots in order of first touch, ids that left
+//   checksum of all before
 //
 // And the head of a cut (learner_cut.c), whose rows follow in blocks:
 //
-//   another magic, identity; then as above up to the optimiser's state
-//   each table: slots; marks of changes, as slots; checksum of all before
+//   another magic, identity; then as above up to what rules count
+//   each table: slots; marks of changes as above; checksum of all before
 //
-// Numbers are as in memory, little-endian; equal states give equal bytes, because rows are written
-// in the order of insertion, and a loaded table has no holes.
+// Numbers are as in memory, little-endian; equal states give equal bytes, because rows keep their
+// slots.
 #include "trainer/learner_inside.h"
 
 #include <string.h>
@@ -22,7 +24,7 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the saved form is little-endian");
 
-static const uint64_t magic = 0x31306e7261656c66;      // "flearn01"
+static const uint64_t magic = 0x32306e7261656c66;      // "flearn02"
 static const uint64_t head_magic = 0x3130646165686c66; // "flhead01"
 
 // One direction of the walk. Exactly one of sink and source is set, or neither: then only the
@@ -67,11 +69,12 @@ static uint64_t identity_options(uint64_t identity, const struct option_table *t
         const struct option *option = &table->options[i];
         const unsigned char *at = (const unsigned char *)settings + option->offset;
         const struct option_ints *ints = (const void *)at;
-        if (strcmp(option->key, "threads") == 0)
-            continue;
+        if (strcmp(option->key, "threads") == 0 || option->type == OPTION_SECTIONS)
+            continue; // rules of tables count for themselves
         identity = hash_chain(identity, option->key, strlen(option->key));
         switch (option->type) {
         case OPTION_INT:
+        case OPTION_DURATION:
             identity = hash_chain(identity, at, sizeof(int64_t));
             break;
         case OPTION_REAL:
@@ -86,7 +89,7 @@ static uint64_t identity_options(uint64_t identity, const struct option_table *t
         case OPTION_INTS:
             identity = hash_chain(identity, ints->items, ints->count * sizeof *ints->items);
             break;
-        default: // the target task's name: the learner goes by its index
+        default: // names of tasks and features: the learner goes by their index
             break;
         }
     }
@@ -113,6 +116,12 @@ static uint64_t identity_of(const struct learner *learner) {
         identity = identity_add(identity, model->field_offset[f]);
         identity = identity_add(identity, model->spec.fields[f].multi);
     }
+    for (size_t t = 0; t < model->spec.table_count; t++) {
+        if (!learner->lives[t].ruled)
+            continue;
+        identity = identity_add(identity, t);
+        identity = identity_options(identity, &life_options, &learner->lives[t].rule);
+    }
     return identity;
 }
 
@@ -124,6 +133,20 @@ static void pass_bools(struct walk *walk, bool *flags, size_t count) {
             fail(walk, STATUS_CORRUPT, "a flag is neither 0 nor 1");
         flags[i] = byte == 1;
     }
+}
+
+// Nothing for tables without a rule.
+static void pass_life(struct walk *walk, struct life *life) {
+    if (!life->ruled)
+        return;
+    life->admitted = pass_number(walk, life->admitted);
+    life->unadmitted = pass_number(walk, life->unadmitted);
+    life->counted = pass_number(walk, life->counted);
+    for (size_t why = 0; why < LIFE_ENDS; why++)
+        life->ended[why] = pass_number(walk, life->ended[why]);
+    life->looked = pass_number(walk, life->looked);
+    if (life->counters)
+        pass(walk, life->counters, LIFE_SKETCH_ROWS * (size_t)life->rule.admit_counters);
 }
 
 static void pass_dense(struct walk *walk, struct learner *learner) {
@@ -142,6 +165,8 @@ static void pass_dense(struct walk *walk, struct learner *learner) {
     }
     size_t states = learner->settings.optimiser == LEARNER_ADAM ? 2 : 1;
     pass(walk, learner->state, states * model->weight_elements * sizeof *learner->state);
+    for (size_t t = 0; t < model->spec.table_count; t++)
+        pass_life(walk, &learner->lives[t]);
 }
 
 static void pass_row(struct walk *walk, const struct table *table, uint32_t slot) {
@@ -149,58 +174,74 @@ static void pass_row(struct walk *walk, const struct table *table, uint32_t slot
     pass(walk, table_state(table, slot), table->state_width * sizeof(real));
 }
 
-static void load_rows(struct walk *walk, struct learner *learner, size_t t, uint64_t rows) {
+static void load_rows(struct walk *walk, struct learner *learner, size_t t, uint64_t slots) {
     struct table *table = &learner->model->tables[t];
     table_reset(table);
     pass_row(walk, table, TABLE_DEFAULT_SLOT);
-    for (uint64_t i = 0; i < rows && walk->status == STATUS_OK; i++) {
+    for (uint64_t i = 0; i < slots && walk->status == STATUS_OK; i++) {
         uint64_t id = pass_number(walk, 0);
         uint32_t slot;
-        if (walk->status == STATUS_OK && (id == 0 || table_find(table, id) != TABLE_DEFAULT_SLOT))
-            fail(walk, STATUS_CORRUPT, "a row's id comes twice or is 0");
+        if (walk->status == STATUS_OK && table_find(table, id) != TABLE_DEFAULT_SLOT)
+            fail(walk, STATUS_CORRUPT, "a row's id comes twice");
         if (walk->status == STATUS_OK)
-            walk->status = table_insert(table, id, &slot, walk->err);
-        if (walk->status == STATUS_OK)
+            walk->status = table_append(table, id, &slot, walk->err);
+        if (walk->status == STATUS_OK && id != 0)
             pass_row(walk, table, slot);
     }
 }
 
 static void pass_rows(struct walk *walk, struct learner *learner, size_t t) {
     const struct table *table = &learner->model->tables[t];
-    uint64_t rows = pass_number(walk, table_rows(table));
+    uint64_t slots = pass_number(walk, (uint64_t)table->slots - 1);
     if (walk->source) {
-        load_rows(walk, learner, t, rows);
+        load_rows(walk, learner, t, slots);
         return;
     }
     pass_row(walk, table, TABLE_DEFAULT_SLOT);
     for (uint32_t slot = 1; slot < table->slots; slot++) {
-        if (table_id(table, slot) == 0)
-            continue;
         pass_number(walk, table_id(table, slot));
-        pass_row(walk, table, slot);
+        if (table_id(table, slot) != 0)
+            pass_row(walk, table, slot);
     }
 }
 
-// Slots are named by their ids, which hold whatever slots a loaded table gives.
-static void pass_changes(struct walk *walk, struct learner *learner, size_t t) {
+// Ids whose rows left, untold.
+static void pass_gone(struct walk *walk, struct life *life) {
+    if (!life->expires)
+        return;
+    uint64_t count = pass_number(walk, life->gone_count);
+    if (walk->source)
+        life_gone_clear(life);
+    for (uint64_t i = 0; i < count && walk->status == STATUS_OK; i++) {
+        uint64_t id = pass_number(walk, walk->source ? 0 : life->gone[i]);
+        if (walk->source && walk->status == STATUS_OK)
+            walk->status = life_gone_add(life, id, walk->err);
+    }
+}
+
+// Marks of changes, as slots; and what left. Rows of a cut come after its marks: the number of
+// slots alone is known.
+static void pass_marks(struct walk *walk, struct learner *learner, size_t t, uint32_t slots) {
     struct touched *touched = &learner->touched[t];
-    const struct table *table = &learner->model->tables[t];
     uint64_t count = pass_number(walk, touched->change_count);
+    pass_gone(walk, &learner->lives[t]);
     if (!walk->source) {
-        for (size_t i = 0; i < touched->change_count; i++)
-            pass_number(walk, table_id(table, touched->changes[i]));
+        pass(walk, touched->changes, touched->change_count * sizeof *touched->changes);
         return;
     }
     touched_changes_clear(touched);
+    if (count > slots)
+        fail(walk, STATUS_CORRUPT, "more rows changed than there are");
     if (walk->status == STATUS_OK)
-        walk->status = touched_reserve(touched, table->slots, table->slots, walk->err);
-    for (uint64_t i = 0; i < count && walk->status == STATUS_OK; i++) {
-        uint64_t id = pass_number(walk, 0);
-        uint32_t slot = table_find(table, id);
-        if (id != 0 && slot == TABLE_DEFAULT_SLOT)
+        walk->status = touched_reserve(touched, slots, slots, walk->err);
+    if (walk->status != STATUS_OK)
+        return;
+    pass(walk, touched->changes, (size_t)count * sizeof *touched->changes);
+    for (size_t i = 0; i < count && walk->status == STATUS_OK; i++) {
+        if (touched->changes[i] >= slots)
             fail(walk, STATUS_CORRUPT, "a changed row does not exist");
-        else if (walk->status == STATUS_OK)
-            touched_change(touched, slot);
+        else
+            touched_change(touched, touched->changes[i]); // into the place that it stands at
     }
 }
 
@@ -230,34 +271,8 @@ static void walk_state(struct walk *walk, struct learner *learner, bool with_cha
         return;
     pass_bools(walk, learner->tensor_changed, learner->model->tensor_count);
     for (size_t t = 0; t < learner->model->spec.table_count; t++)
-        pass_changes(walk, learner, t);
+        pass_marks(walk, learner, t, learner->model->tables[t].slots);
     pass_checksum(walk);
-}
-
-// Slots keep their numbers in a cut, so marks are slots. They may name rows of blocks that are yet
-// to come: the slots' number alone is known.
-static void pass_marks(struct walk *walk, struct learner *learner, size_t t) {
-    struct touched *touched = &learner->touched[t];
-    uint32_t slots = learner->cuts[t].slots;
-    uint64_t count = pass_number(walk, touched->change_count);
-    if (!walk->source) {
-        pass(walk, touched->changes, touched->change_count * sizeof *touched->changes);
-        return;
-    }
-    touched_changes_clear(touched);
-    if (count > slots)
-        fail(walk, STATUS_CORRUPT, "more rows changed than there are");
-    if (walk->status == STATUS_OK)
-        walk->status = touched_reserve(touched, slots, slots, walk->err);
-    if (walk->status != STATUS_OK)
-        return;
-    pass(walk, touched->changes, (size_t)count * sizeof *touched->changes);
-    for (size_t i = 0; i < count && walk->status == STATUS_OK; i++) {
-        if (touched->changes[i] >= slots)
-            fail(walk, STATUS_CORRUPT, "a changed row does not exist");
-        else
-            touched_change(touched, touched->changes[i]); // into the place that it stands at
-    }
 }
 
 static void walk_head(struct walk *walk, struct learner *learner) {
@@ -266,7 +281,7 @@ static void walk_head(struct walk *walk, struct learner *learner) {
         pass(walk, &learner->cuts[t].slots, sizeof learner->cuts[t].slots);
     pass_bools(walk, learner->tensor_changed, learner->model->tensor_count);
     for (size_t t = 0; t < learner->model->spec.table_count; t++)
-        pass_marks(walk, learner, t);
+        pass_marks(walk, learner, t, learner->cuts[t].slots);
     pass_checksum(walk);
 }
 

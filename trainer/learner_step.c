@@ -1,12 +1,13 @@
 // One step: phases over lanes, tables and tensors, each complete before the next begins.
 //
 //   1  order of each lane's rows by domain; slots of all ids; weights packed
-//   2  the rows touched, table by table; unseen ids get theirs
+//   2  the rows touched, table by table; new ids get theirs
 //   3  lanes: inputs, forward, losses, backward passes
 //   4  gradients: of weights piece by piece, of rows by their occurrences
 //   5  balancing: scalar products of the tasks' gradients, then coefficients
 //   6  balanced sums of dense gradients; rows step
 //   7  dense weights step; moments move
+//   8  rows leave whose life has ended
 #include "trainer/learner_inside.h"
 
 #include <string.h>
@@ -125,6 +126,9 @@ static void collect_work(void *self, size_t item, size_t worker) {
         .act = &learner->act,
         .lanes = learner->lane,
         .lane_count = learner->lane_count,
+        .life = &learner->lives[item],
+        .cut = &learner->cuts[item],
+        .step = learner->step,
     };
     struct touched *touched = &learner->touched[item];
     struct table_cut *cut = &learner->cuts[item];
@@ -133,9 +137,20 @@ static void collect_work(void *self, size_t item, size_t worker) {
     enum status status = touched_collect(touched, learner->model, &source, learner->passes, err);
     if (status == STATUS_OK)
         status = table_cut_reserve(cut, table, err);
-    for (size_t u = 0; status == STATUS_OK && u < touched->count; u++)
+    uint32_t now_s = life_seconds(learner->batch->time_ms);
+    for (size_t u = 0; status == STATUS_OK && u < touched->count; u++) {
         table_cut_change(cut, table, touched->slots[u]);
+        life_use(&learner->lives[item], table, touched->slots[u], now_s);
+    }
     learner->table_status[item] = status;
+}
+
+static void look_work(void *self, size_t item, size_t worker) {
+    (void)worker;
+    struct learner *learner = self;
+    learner->table_status[item] =
+        life_look(&learner->lives[item], &learner->model->tables[item], &learner->cuts[item],
+                  life_seconds(learner->batch->time_ms), &learner->table_error[item]);
 }
 
 static bool row_usable(const struct learner *learner, size_t row, const real *logits) {
@@ -320,6 +335,17 @@ static enum status lists_reserve(struct learner *learner, struct error *err) {
     return STATUS_OK;
 }
 
+// What the tables' items came to: the first failure.
+static enum status tables_status(const struct learner *learner, struct error *err) {
+    for (size_t t = 0; t < learner->model->spec.table_count; t++) {
+        if (learner->table_status[t] != STATUS_OK) {
+            *err = learner->table_error[t];
+            return learner->table_status[t];
+        }
+    }
+    return STATUS_OK;
+}
+
 static enum status collect(struct learner *learner, struct error *err) {
     enum status status = lists_reserve(learner, err);
     if (status != STATUS_OK)
@@ -331,12 +357,9 @@ static enum status collect(struct learner *learner, struct error *err) {
               look_up_work, learner);
     learner->settling_count = 0;
     lanes_run(learner->lanes, tables, collect_work, learner);
-    for (size_t t = 0; t < tables; t++)
-        if (learner->table_status[t] != STATUS_OK) {
-            *err = learner->table_error[t];
-            return learner->table_status[t];
-        }
-    status = rows_cut(learner, err);
+    status = tables_status(learner, err);
+    if (status == STATUS_OK)
+        status = rows_cut(learner, err);
     return status == STATUS_OK ? learner_products_reserve(learner, err) : status;
 }
 
@@ -432,9 +455,12 @@ enum status learner_step(struct learner *learner, const struct minibatch *batch,
         labels_count(learner);
         passes_choose(learner);
         status = collect(learner, &reason);
-        if (status == STATUS_OK)
+        if (status == STATUS_OK) {
             learn(learner);
-        else if (err)
+            lanes_run(learner->lanes, learner->model->spec.table_count, look_work, learner);
+            status = tables_status(learner, &reason);
+        }
+        if (status != STATUS_OK && err)
             *err = reason;
     }
     learner->batch = NULL;

@@ -1,5 +1,5 @@
 // The trainer's state in a checkpoint: section "trainer" (all but the learner), and the learner's
-// (chain.h). Former versions wrote the learner whole, into one section "learner", which is read.
+// (chain.h).
 #include "base/hash.h"
 #include "stage/checkpoint.h"
 #include "trainer/rows.h"
@@ -160,15 +160,6 @@ static enum status state_load(struct trainer *trainer, struct wire *in, struct e
     return status;
 }
 
-static enum status learner_read(struct trainer *trainer, struct checkpoint_reader *reader,
-                                struct error *err) {
-    struct source source;
-    uint64_t length;
-    if (checkpoint_open_section(reader, "learner", &source, &length, NULL) == STATUS_OK)
-        return learner_load(trainer->learner, &source, err);
-    return chain_load(&trainer->chain, trainer->learner, reader, err);
-}
-
 enum status save_read(struct trainer *trainer, struct checkpoint_reader *reader,
                       struct error *err) {
     struct source source;
@@ -186,5 +177,6 @@ enum status save_read(struct trainer *trainer, struct checkpoint_reader *reader,
         status = state_load(trainer, &in, err);
     }
     buffer_deinit(&saved);
-    return status == STATUS_OK ? learner_read(trainer, reader, err) : status;
+    return status == STATUS_OK ? chain_load(&trainer->chain, trainer->learner, reader, err)
+                               : status;
 }

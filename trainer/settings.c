@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "trainer/life.h"
+
 #define FIELD(name) offsetof(struct trainer_settings, name)
 
 static const struct option options[] = {
@@ -132,6 +134,24 @@ size_t trainer_popularity_column(const struct trainer_settings *settings, const 
     return TRAINER_NO_COLUMN;
 }
 
+// Rows of impressions that wait for labels stay: they will be learnt from within the window.
+static enum status check_expiry(const struct trainer_settings *settings, const struct spec *spec,
+                                struct error *err) {
+    const struct life_rule *rules = settings->learner.tables.items;
+    for (size_t i = 0; i < settings->learner.tables.count; i++)
+        for (size_t task = 0; task < spec->tasks.count; task++)
+            if (rules[i].expire_after_ms > 0 &&
+                rules[i].expire_after_ms < spec_task_at(spec, task)->window_ms)
+                return error_set(err, STATUS_INVALID,
+                                 "key `trainer.learner.tables[%zu].expire_after`: %lld ms is "
+                                 "shorter than the window of task `%s`, %lld ms: rows would leave "
+                                 "while their labels are awaited",
+                                 i, (long long)rules[i].expire_after_ms,
+                                 spec_task_at(spec, task)->name,
+                                 (long long)spec_task_at(spec, task)->window_ms);
+    return STATUS_OK;
+}
+
 enum status trainer_settings_check(const struct trainer_settings *settings, const struct spec *spec,
                                    size_t *ret_target, struct error *err) {
     if (settings->pending_max <= settings->predict_rows ||
@@ -149,6 +169,9 @@ enum status trainer_settings_check(const struct trainer_settings *settings, cons
                          settings->popularity.feature);
     if (spec->tasks.count == 0)
         return error_set(err, STATUS_INVALID, "key `data.tasks`: the trainer needs a task");
+    enum status status = check_expiry(settings, spec, err);
+    if (status != STATUS_OK)
+        return status;
     size_t target = 0;
     if (settings->learner.balance == LEARNER_BALANCE_METABALANCE) {
         const char *name = settings->learner.target_task;

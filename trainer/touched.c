@@ -90,19 +90,27 @@ struct collecting {
     struct touched *touched;
     struct model *model;
     size_t count; // occurrences
+    const struct touched_source *source;
     struct error *err;
 };
 
-// The row of an id without one: the place where admission decides; every id is admitted.
-static enum status row_make(struct collecting *job, uint64_t id, uint32_t *slot) {
+// The row of an id that had none when it was looked up: made by an earlier occurrence, or now, or
+// not yet.
+static enum status row_make(struct collecting *job, uint64_t id, size_t sightings, uint32_t *slot) {
     struct table *table = &job->model->tables[job->touched->table];
-    *slot = table_find(table, id); // made by an earlier occurrence, perhaps
-    if (*slot != TABLE_DEFAULT_SLOT || id == 0)
+    *slot = table_find(table, id);
+    struct life *life = job->source->life;
+    if (*slot != TABLE_DEFAULT_SLOT ||
+        (life->ruled && !life_admits(life, id, sightings, job->source->step, job->count)))
         return STATUS_OK;
+    if (table_next(table) < table->slots)
+        table_cut_change(job->source->cut, table, table_next(table));
     enum status status = table_insert(table, id, slot, job->err);
-    if (status == STATUS_OK)
-        network_row_init(job->model, job->touched->table, id, table_values(table, *slot));
-    return status;
+    if (status != STATUS_OK)
+        return status;
+    network_row_init(job->model, job->touched->table, id, table_values(table, *slot));
+    life_begin(life, table, *slot);
+    return STATUS_OK;
 }
 
 // One occurrence of `slot`; counts per row gather in begin[].
@@ -129,7 +137,7 @@ static enum status collect_rows(struct collecting *job, const struct touched_sou
         if (row + MARK_AHEAD < lane->first + lane->rows)
             __builtin_prefetch(&job->touched->mark[slots[row + MARK_AHEAD]], 1);
         if (slots[row] == TABLE_DEFAULT_SLOT && ids[row] != 0) {
-            enum status status = row_make(job, ids[row], &slots[row]);
+            enum status status = row_make(job, ids[row], 1, &slots[row]);
             if (status != STATUS_OK)
                 return status;
         }
@@ -144,12 +152,13 @@ static enum status collect_ids(struct collecting *job, const struct touched_sour
     const struct factor *factor = &activations_factors(act, job->model, lane)[i];
     const uint64_t *ids = source->batch->ids + f * source->batch->capacity;
     const uint32_t *members = activations_members(act, job->model, lane, i);
-    size_t at = activations_ids(job->model, lane) + factor->first;
+    size_t base = activations_ids(job->model, lane), at = base + factor->first;
     for (size_t id = 0; id < factor->count; id++, at++) {
         uint64_t named = ids[act->order[lane->first + members[act->ids.begin[at]]]];
         uint32_t *slot = &act->ids.slots[at];
+        size_t rows = activations_id_rows(act, lane, factor, base, id);
         if (*slot == TABLE_DEFAULT_SLOT && named != 0) {
-            enum status status = row_make(job, named, slot);
+            enum status status = row_make(job, named, rows, slot);
             if (status != STATUS_OK)
                 return status;
         }
@@ -186,7 +195,7 @@ static enum status collect_list(struct collecting *job, const struct touched_sou
         for (size_t i = begin[row]; i < begin[row + 1]; i++) {
             uint64_t id = batch->list_ids[list][i];
             if (slots[i] == TABLE_DEFAULT_SLOT && id != 0) {
-                enum status status = row_make(job, id, &slots[i]);
+                enum status status = row_make(job, id, 1, &slots[i]);
                 if (status != STATUS_OK)
                     return status;
             }
@@ -214,7 +223,7 @@ static void occurrences_sort(struct touched *touched, size_t count) {
 enum status touched_collect(struct touched *touched, struct model *model,
                             const struct touched_source *source, size_t passes, struct error *err) {
     enum status status = rooms_get(touched, model, source->batch, passes, err);
-    struct collecting job = {touched, model, 0, err};
+    struct collecting job = {touched, model, 0, source, err};
     touched->count = 0;
     for (size_t f = 0; f < model->spec.field_count && status == STATUS_OK; f++)
         if (model->spec.fields[f].table == touched->table)

@@ -2,11 +2,13 @@
 //
 // Collected by one thread a table, in the order fields, lanes, then rows (an id of a factor counts
 // at its first one), so that neither threads nor the index decide which row is new first. Unseen
-// ids get their row here. Gradients of a row are summed over its occurrences in that order.
+// ids get their row here, if the table's rule admits them; else they count as the default row.
+// Gradients of a row are summed over its occurrences in that order.
 #ifndef FRESHET_TRAINER_TOUCHED_H
 #define FRESHET_TRAINER_TOUCHED_H
 
 #include "model/network.h"
+#include "trainer/life.h"
 
 #define TOUCHED_ID UINT32_MAX
 struct occurrence {
@@ -59,6 +61,9 @@ struct touched_source {
     struct activations *act;   // its ids' slots are written where rows are made
     const struct lane *lanes;
     size_t lane_count;
+    struct life *life;     // the table's rule
+    struct table_cut *cut; // told of holes that are filled
+    uint64_t step;         // number of the learner's step
 };
 // Rows collected count as changed. STATUS_EXHAUSTED.
 CHECKED enum status touched_collect(struct touched *touched, struct model *model,

@@ -132,6 +132,7 @@ enum status train_learn(struct trainer *trainer, struct error *err) {
     if (rows == 0)
         return STATUS_OK;
     bool shared = trainer->queue.shared;
+    trainer->batch.time_ms = trainer->watermark_ms;
     enum status status = shared ? STATUS_OK : train_predict(trainer, err);
     if (status == STATUS_OK)
         status = learner_step(trainer->learner, &trainer->batch, &trainer->last_report, err);

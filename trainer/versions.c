@@ -193,6 +193,8 @@ enum status versions_emit(struct learner *learner, struct rates *rates, const st
     if (status == STATUS_OK)
         status = learner_each_changed_row(learner, row_add, &emission, err);
     if (status == STATUS_OK)
+        status = learner_each_gone(learner, row_add, &emission, err);
+    if (status == STATUS_OK)
         status = rates_each_changed(rates, rate_row_add, &emission, err);
     if (status == STATUS_OK)
         status = rows_emit(&emission, err);

@@ -32,7 +32,7 @@ static void every_id_keeps_its_row_while_the_table_grows(void **state) {
     table_deinit(&table);
 }
 
-static void rows_left_after_removals_keep_their_values_and_order(void **state) {
+static void rows_left_after_removals_keep_their_slots_and_holes_fill_from_below(void **state) {
     (void)state;
     struct table table;
     struct error err;
@@ -48,18 +48,42 @@ static void rows_left_after_removals_keep_their_values_and_order(void **state) {
             assert_true(table_remove(&table, id));
     assert_false(table_remove(&table, 1));
     assert_int_equal(table_rows(&table), 1000);
-    uint32_t before = 0;
     for (uint64_t id = 3; id <= 3000; id += 3) {
         slot = table_find(&table, id);
-        assert_true(slot > before);
-        before = slot;
+        assert_int_equal(slot, id);
         assert_true((uint64_t)table_values(&table, slot)[0] == id);
         assert_true((uint64_t)table_state(&table, slot)[1] == id);
     }
-    assert_int_equal(table_insert(&table, 1, &slot, &err), STATUS_OK);
-    assert_true(slot > before);
-    assert_true(table_values(&table, slot)[0] == (real)0); // nothing of an old row shows
-    assert_true(table_state(&table, slot)[1] == (real)0.5);
+    for (uint32_t i = 0, hole = 1; i < 2000; i++, hole += hole % 3 == 2 ? 2 : 1) {
+        assert_int_equal(table_next(&table), hole);
+        assert_int_equal(table_insert(&table, 10000 + i, &slot, &err), STATUS_OK);
+        assert_int_equal(slot, hole);
+        assert_true(table_values(&table, slot)[0] == (real)0); // nothing of an old row shows
+        assert_true(table_state(&table, slot)[1] == (real)0.5);
+    }
+    assert_int_equal(table_next(&table), 3001); // no hole is left
+    assert_true(table_remove(&table, 2999 + 1));
+    assert_true(table_remove(&table, 10000));
+    assert_int_equal(table_next(&table), 1);
+    table_deinit(&table);
+}
+
+static void a_table_filled_in_order_holes_included_goes_on_like_the_first(void **state) {
+    (void)state;
+    struct table table;
+    struct error err;
+    uint32_t slot;
+    assert_int_equal(table_init(&table, 1, 0, 0, &err), STATUS_OK);
+    for (uint64_t id = 1; id <= 2000; id++) {
+        assert_int_equal(table_append(&table, id % 5 ? id : 0, &slot, &err), STATUS_OK);
+        assert_int_equal(slot, id);
+    }
+    assert_int_equal(table_rows(&table), 1600);
+    assert_int_equal(table_find(&table, 7), 7);
+    assert_int_equal(table_insert(&table, 5000, &slot, &err), STATUS_OK);
+    assert_int_equal(slot, 5);
+    assert_int_equal(table_insert(&table, 5001, &slot, &err), STATUS_OK);
+    assert_int_equal(slot, 10);
     table_deinit(&table);
 }
 
@@ -84,7 +108,8 @@ static void memory_running_out_leaves_the_table_as_it_was(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_id_keeps_its_row_while_the_table_grows),
-        cmocka_unit_test(rows_left_after_removals_keep_their_values_and_order),
+        cmocka_unit_test(rows_left_after_removals_keep_their_slots_and_holes_fill_from_below),
+        cmocka_unit_test(a_table_filled_in_order_holes_included_goes_on_like_the_first),
         cmocka_unit_test(memory_running_out_leaves_the_table_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,7 +69,8 @@ static double seconds_now(void) {
 }
 
 struct simulator {
-    const struct settings *settings;
+    struct settings *settings;
+    size_t rules;       // of tables, where neighbours live by them
     struct log *source; // events of the neighbours
     struct outcome wanted;
     uint64_t counts[FAULTS], deaths;
@@ -100,6 +101,7 @@ static bool neighbours_begin(struct simulator *simulator, uint64_t neighbours) {
     sim_process = &nobody;
     log_close(simulator->source);
     simulator->source = world_source(simulator->settings, neighbours + 1);
+    simulator->settings->trainer.learner.tables.count = neighbours % 3 ? simulator->rules : 0;
     return run_one(simulator, ~neighbours, WORLD_EVENT_TIME, 0, &simulator->wanted);
 }
 
@@ -121,7 +123,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "simulator: %s\n", err.message);
         return 2;
     }
-    struct simulator simulator = {.settings = &settings};
+    struct simulator simulator = {.settings = &settings,
+                                  .rules = settings.trainer.learner.tables.count};
     double begin = seconds_now();
     uint64_t seed = options.first, neighbours = UINT64_MAX;
     bool fine = true;

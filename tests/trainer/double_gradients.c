@@ -94,8 +94,16 @@ static void bench_init(struct bench *bench, const struct model_spec *spec) {
     id_set_deinit(&set);
     for (size_t p = 0; p < FIXTURE_ROWS; p++)
         bench->positions[bench->act.order[p]] = (uint32_t)p;
-    struct touched_source source = {&bench->batch,    bench->slots, FIXTURE_ROWS, bench->lists,
-                                    bench->positions, &bench->act,  bench->lanes, 2};
+    struct life unruled = {0};
+    struct touched_source source = {.batch = &bench->batch,
+                                    .slots = bench->slots,
+                                    .stride = FIXTURE_ROWS,
+                                    .list_slots = bench->lists,
+                                    .positions = bench->positions,
+                                    .act = &bench->act,
+                                    .lanes = bench->lanes,
+                                    .lane_count = 2,
+                                    .life = &unruled};
     for (size_t t = 0; t < 3; t++) {
         bench->touched[t].table = t;
         assert_int_equal(touched_collect(&bench->touched[t], model, &source, FIXTURE_TASKS, &err),

@@ -13,6 +13,7 @@
 
 #include "base/rng.h"
 #include "trainer/learner.h"
+#include "trainer/life.h"
 
 enum { FIXTURE_TASKS = 3, FIXTURE_ROWS = 24 };
 
@@ -100,6 +101,26 @@ static inline struct learner_settings fixture_settings(void) {
     };
 }
 
+// Rules that touch every table.
+static inline struct option_sections fixture_tables(void) {
+    static struct life_rule rules[] = {
+        {.feature = "author",
+         .admit = 3,
+         .admit_share = 1,
+         .admit_counters = 64,
+         .expire_after_ms = 180000,
+         .half_life_ms = 600000},
+        {.feature = "",
+         .admit = 2,
+         .admit_share = .5,
+         .admit_counters = 64,
+         .expire_uses = .9,
+         .half_life_ms = 300000,
+         .rows_max = 6},
+    };
+    return (struct option_sections){rules, 2};
+}
+
 static const double fixture_weights[FIXTURE_TASKS] = {1, 0.5, 2};
 
 // Rows with missing ids and numbers, empty lists, and tasks that are not settled everywhere.
@@ -144,7 +165,7 @@ static inline struct learner *fixture_learner(const struct model_spec *spec,
     return learner;
 }
 
-// Steps of batches seeded from `first`.
+// Steps of batches seeded from `first`, which is the minute of event time as well.
 static inline void fixture_learn(struct learner *learner, uint64_t first, size_t steps,
                                  uint32_t domains) {
     const struct model_spec *spec = model_spec_of(learner_model(learner));
@@ -154,6 +175,7 @@ static inline void fixture_learn(struct learner *learner, uint64_t first, size_t
     assert_int_equal(minibatch_init(&batch, spec, FIXTURE_ROWS, &err), STATUS_OK);
     for (size_t i = 0; i < steps; i++) {
         fixture_batch(&batch, spec, first + i, domains);
+        batch.time_ms = (int64_t)(first + i) * 60000;
         assert_int_equal(learner_step(learner, &batch, &report, &err), STATUS_OK);
     }
     minibatch_deinit(&batch, spec);

@@ -153,6 +153,7 @@ static void a_cut_copied_while_learning_goes_on_is_the_state_at_the_cut(void **s
     check_cuts(&spec, settings);
     settings.optimiser = LEARNER_ADAM;
     settings.row_optimiser = LEARNER_ROW_ADAM;
+    settings.tables = fixture_tables();
     check_cuts(&spec, settings);
 }
 

@@ -65,6 +65,7 @@ static void each_settings(void (*check)(const struct model_spec *spec,
     spec.settings.expert_dropout = 0.1;
     spec.settings.relation = MODEL_ESMM;
     spec.given[1] = spec.given[2] = 1;
+    settings.tables = fixture_tables();
     check(&spec, &settings);
     spec = fixture_spec_gated();
     check(&spec, &settings);

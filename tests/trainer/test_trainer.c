@@ -6,6 +6,7 @@
 #include "record/example.h"
 #include "stage/checkpoint.h"
 #include "tests/trainer/bed.h"
+#include "trainer/life.h"
 
 #define OK(call) assert_int_equal((call), STATUS_OK)
 
@@ -191,6 +192,66 @@ static void filled_again(struct bed *bed) {
     bed_init(bed);
     bed_fill(bed, 200);
     bed_end(bed);
+}
+
+// Rows come at their second sighting, and leave for room, by age and by use.
+static void with_rules(struct bed *bed) {
+    static struct life_rule rules[] = {{.feature = "item",
+                                        .admit = 2,
+                                        .admit_share = .8,
+                                        .admit_counters = 64,
+                                        .expire_after_ms = 1000,
+                                        .half_life_ms = 2000,
+                                        .rows_max = 20},
+                                       {.feature = "",
+                                        .admit = 1,
+                                        .admit_share = 1,
+                                        .admit_counters = 64,
+                                        .expire_uses = 2,
+                                        .half_life_ms = 1000}};
+    bed->settings.learner.tables = (struct option_sections){rules, 2};
+}
+
+static void ruled_again(struct bed *bed) {
+    bed_init(bed);
+    with_rules(bed);
+    bed->settings.runner.checkpoint_interval_ms = 1;
+    bed->settings.runner.tick_interval_ms = 1000000;
+    bed_fill(bed, COUNT);
+    bed_end(bed);
+}
+
+static void batches_and_crashes_change_nothing_of_the_life_of_rows(void **state) {
+    (void)state;
+    struct bed bed;
+    struct bed_result whole, result;
+    struct trainer *trainer;
+    uint64_t left = 0, crashes = 0;
+    run_filled(with_rules, 64, NULL, &whole);
+    run_filled(with_rules, 7, NULL, &result);
+    assert_results_equal(&whole, &result);
+    ruled_again(&bed);
+    uint64_t before = disk_mutations();
+    bed_run(&bed, 20, 2, NULL, &trainer, &whole);
+    uint64_t writes = disk_mutations() - before;
+    for (size_t table = 0; table < 3; table++) {
+        struct learner_table_life life = learner_table_life(trainer_learner(trainer), table);
+        assert_true(life.admitted > 0);
+        left += life.aged + life.unused + life.displaced;
+    }
+    assert_true(left > 50);
+    trainer_free(trainer);
+    bed_deinit(&bed);
+    for (uint64_t at = 3; at < writes; at += 1 + writes / 6) {
+        ruled_again(&bed);
+        disk_fault_plant(DISK_FAULT_CRASH, at);
+        bed_run(&bed, 20, 2, NULL, NULL, &result);
+        disk_fault_plant(DISK_FAULT_CRASH, 0);
+        assert_results_equal(&whole, &result);
+        crashes += result.crashes;
+        bed_deinit(&bed);
+    }
+    assert_true(crashes > 1);
 }
 
 static void a_crash_at_any_commit_changes_nothing(void **state) {
@@ -456,6 +517,7 @@ int main(void) {
         cmocka_unit_test(how_many_are_predicted_at_once_changes_no_prediction),
         cmocka_unit_test(labels_at_once_are_predicted_by_the_step_itself),
         cmocka_unit_test(a_crash_at_any_commit_changes_nothing),
+        cmocka_unit_test(batches_and_crashes_change_nothing_of_the_life_of_rows),
         cmocka_unit_test(a_checkpoint_amid_shared_rows_changes_nothing),
         cmocka_unit_test(a_crash_at_any_write_to_disk_changes_nothing),
         cmocka_unit_test(rows_damaged_on_disk_are_passed_over_for_a_generation_with_others),
