@@ -54,6 +54,9 @@ class Model:
         self.shape, self.fields = read_shape(described["model"])
         self.tasks = int(self.shape["tasks"][0])
         self.star = self.shape["domains"][0] == "star"
+        if self.shape["domains"][0] == "separate":
+            sys.exit("torch_scores: models a domain (domains: separate) keep rows under ids of their own, "
+                     "which this program does not make")
         self.pepnet = self.shape["domains"][0] == "pepnet"
         self.sharing = self.shape["sharing"][0]
         self.experts = 1 if self.sharing == "shared_bottom" else int(self.shape["experts"][0])

@@ -67,6 +67,7 @@ void build_star(struct model *model, size_t tensor, bool additive) {
     if (tensor < model->tensor_capacity) {
         model->traits[tensor].star = first;
         model->traits[tensor].additive = additive;
+        model->traits[tensor].frozen = model->spec.settings.domains == MODEL_DOMAINS_SEPARATE;
     }
 }
 
@@ -152,7 +153,8 @@ static size_t build_tower_gate(struct model *model, size_t task, size_t l, size_
 
 static void build_tower(struct model *model, size_t task) {
     const struct model_settings *settings = &model->spec.settings;
-    bool star = settings->domains == MODEL_DOMAINS_STAR && settings->star_towers;
+    bool star = settings->domains == MODEL_DOMAINS_SEPARATE ||
+                (settings->domains == MODEL_DOMAINS_STAR && settings->star_towers);
     size_t plane = model->mix_plane[task], in = model->tower_input;
     for (size_t l = 0; l <= settings->tower_layers.count; l++) {
         bool last = l == settings->tower_layers.count;
@@ -226,7 +228,8 @@ static size_t moments_add(struct model *model, const char *name, size_t columns)
 }
 
 static void build_statistics(struct model *model) {
-    bool partitioned = model->spec.settings.domains == MODEL_DOMAINS_STAR;
+    bool partitioned = model->spec.settings.domains == MODEL_DOMAINS_STAR ||
+                       model->spec.settings.domains == MODEL_DOMAINS_SEPARATE;
     if (model->spec.settings.norm == MODEL_NORM_MOVING && model->embedded) {
         model->norm_gamma = weight_add(model, "norm.gamma", 1, model->embedded, NETWORK_NONE);
         model->norm_beta = weight_add(model, "norm.beta", 1, model->embedded, NETWORK_NONE);

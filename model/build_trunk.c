@@ -24,7 +24,9 @@ struct group {
 };
 
 static void stars_add(struct model *model, size_t weight, size_t bias) {
-    if (model->spec.settings.domains != MODEL_DOMAINS_STAR || !model->spec.settings.star_trunk)
+    const struct model_settings *settings = &model->spec.settings;
+    if (settings->domains != MODEL_DOMAINS_SEPARATE &&
+        !(settings->domains == MODEL_DOMAINS_STAR && settings->star_trunk))
         return;
     build_star(model, weight, false);
     build_star(model, bias, true);

@@ -88,6 +88,20 @@ static void factor_place(const struct model *model, const uint64_t *ids, struct 
             table_find(table, ids[act->order[lane->first + members[begin[id]]]]);
 }
 
+// Each row's own slot of its domain.
+static void rows_find(const struct model *model, size_t field, const uint64_t *ids,
+                      size_t first_row, const struct activations *act, const struct lane *lane,
+                      uint32_t *slots) {
+    size_t table = model->spec.fields[field].table;
+    for (size_t s = 0; s < lane->segment_count; s++) {
+        const struct segment *segment = &lane->segments[s];
+        for (size_t p = segment->first; p < segment->first + segment->rows; p++) {
+            size_t row = act->order[p];
+            slots[row - first_row] = network_row_find(model, table, ids[row], segment->domain);
+        }
+    }
+}
+
 void inputs_look_up(const struct model *model, const struct minibatch *batch, size_t first_row,
                     struct activations *act, struct lane *lane, struct id_set *set, uint32_t *slots,
                     size_t stride) {
@@ -99,6 +113,8 @@ void inputs_look_up(const struct model *model, const struct minibatch *batch, si
             factor_place(model, ids, act, lane, &factor);
             activations_factors(act, model, lane)[lane->factor_count++] = factor;
             lane->id_count += factor.count;
+        } else if (model->spec.settings.domains == MODEL_DOMAINS_SEPARATE) {
+            rows_find(model, f, ids, first_row, act, lane, slots + f * stride);
         } else {
             table_find_many(&model->tables[model->spec.fields[f].table], ids + first_row,
                             lane->rows, slots + f * stride);

@@ -39,8 +39,8 @@ static void wide_add(const struct model *model, const real *row, size_t dimensio
 }
 
 static void pool_list(const struct model *model, const struct minibatch *batch,
-                      const struct resolved *resolved, size_t list, size_t row, real *input,
-                      real *logits) {
+                      const struct resolved *resolved, size_t list, size_t row, size_t domain,
+                      real *input, real *logits) {
     size_t f = model->spec.categorical_count + list;
     const struct model_field *field = &model->spec.fields[f];
     const struct table *table = &model->tables[field->table];
@@ -52,8 +52,10 @@ static void pool_list(const struct model *model, const struct minibatch *batch,
     for (size_t i = 0; i < (length ? length : 1); i++) {
         uint32_t slot = TABLE_DEFAULT_SLOT; // what an empty list reads
         if (length)
-            slot = resolved->list_slots ? resolved->list_slots[list][begin[0] + i]
-                                        : table_find(table, batch->list_ids[list][begin[0] + i]);
+            slot = resolved->list_slots
+                       ? resolved->list_slots[list][begin[0] + i]
+                       : network_row_find(model, field->table, batch->list_ids[list][begin[0] + i],
+                                          domain);
         const real *values = table_values(table, slot);
         for (size_t c = 0; c < dimension; c++)
             input[c] += share * values[c];
@@ -137,7 +139,7 @@ static void gather_ids(const struct gathering *job) {
     }
 }
 
-static void gather_row(const struct gathering *job, size_t position) {
+static void gather_row(const struct gathering *job, size_t position, size_t domain) {
     const struct model *model = job->model;
     const struct minibatch *batch = job->batch;
     const struct resolved *resolved = job->resolved;
@@ -147,7 +149,7 @@ static void gather_row(const struct gathering *job, size_t position) {
     real *logits = job->act->values[model->logit_plane] + position * spec->task_count;
     gather_categorical(job, position, input, logits);
     for (size_t list = 0; list < spec->field_count - spec->categorical_count; list++)
-        pool_list(model, batch, resolved, list, row,
+        pool_list(model, batch, resolved, list, row, domain,
                   input + model->field_offset[spec->categorical_count + list], logits);
     for (size_t i = 0; i < spec->numeric_count; i++)
         gather_number(model, batch->numbers[i * batch->capacity + row], i,
@@ -166,10 +168,13 @@ void inputs_gather(const struct model *model, const struct minibatch *batch,
         job.id_base = activations_ids(model, lane);
         gather_ids(&job);
     }
+    const struct segment *of = lane->segments; // the position's
     for (size_t p = lane->first; p < lane->first + lane->rows; p++) {
         if (p + GATHER_AHEAD < lane->first + lane->rows)
             gather_ahead(&job, act->order[p + GATHER_AHEAD]);
-        gather_row(&job, p);
+        while (p >= of->first + of->rows)
+            of++;
+        gather_row(&job, p, of->domain);
     }
     for (size_t s = 0; s < lane->segment_count; s++) {
         struct segment segment = lane->segments[s];

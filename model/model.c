@@ -118,9 +118,10 @@ void model_free(struct model *model) {
     memory_free(model);
 }
 
-static void fill_normal(const struct model *model, const struct model_tensor *tensor, size_t column,
-                        size_t columns, double deviation) {
-    uint64_t stream = hash_bytes(tensor->name, strlen(tensor->name), 0);
+// Draws of the name's own.
+static void fill_normal(const struct model *model, const struct model_tensor *tensor,
+                        const char *name, size_t column, size_t columns, double deviation) {
+    uint64_t stream = hash_bytes(name, strlen(name), 0);
     for (size_t r = 0; r < tensor->rows; r++)
         for (size_t c = column; c < column + columns; c++)
             tensor->data[r * tensor->columns + c] =
@@ -139,27 +140,41 @@ static void fill_moments(const struct model *model, size_t first, size_t count, 
 }
 
 // He et al. 2015: deviation sqrt(2 / fan-in) before a relu; 1 / sqrt(fan-in) for gates and logits.
-// Star layers begin at W_p = 1, b_p = 0; embedded columns at the variance of new rows.
+static void fill_layer(const struct model *model, const struct layer *layer,
+                       const struct model_tensor *weight, const char *name) {
+    double fan_in = (double)layer->in;
+    fill_normal(model, weight, name, 0, layer->relu, sqrt(2 / fan_in));
+    fill_normal(model, weight, name, layer->relu, weight->columns - layer->relu, sqrt(1 / fan_in));
+}
+
+// Star layers begin at W_p = 1, b_p = 0, models of domains that share nothing all alike; embedded
+// columns at the variance of new rows.
 void network_fill(struct model *model) {
     for (size_t l = 0; l < model->layer_count; l++) {
         const struct layer *layer = &model->layers[l];
         const struct model_tensor *weight = &model->tensors[layer->weight];
+        const struct tensor_traits *traits = &model->traits[layer->weight];
         if (layer->weight_offset)
             continue; // all experts of a tensor are filled at once
-        double fan_in = (double)layer->in;
-        fill_normal(model, weight, 0, layer->relu, sqrt(2 / fan_in));
-        fill_normal(model, weight, layer->relu, weight->columns - layer->relu, sqrt(1 / fan_in));
+        if (traits->frozen)
+            fill_value(weight, 0, weight->rows, 1);
+        else
+            fill_layer(model, layer, weight, weight->name);
+        for (size_t p = 0; traits->frozen && p < model->domain_count; p++)
+            fill_layer(model, layer, &model->tensors[traits->star + p], weight->name);
     }
     for (size_t i = 0; i < model->tensor_count; i++) {
         size_t star = model->traits[i].star;
-        if (star == NETWORK_NONE || model->traits[i].additive)
+        bool own = model->traits[i].frozen && i != model->norm_gamma; // filled as layers
+        if (star == NETWORK_NONE || model->traits[i].additive || own)
             continue;
         for (size_t p = 0; p < model->domain_count; p++)
             fill_value(&model->tensors[star + p], 0, model->tensors[i].rows, 1);
     }
     for (size_t p = 0; model->domain_embedding != NETWORK_NONE && p < model->domain_count; p++)
-        fill_normal(model, &model->tensors[model->domain_embedding + p], 0,
-                    NETWORK_DOMAIN_DIMENSION, 0.1);
+        fill_normal(model, &model->tensors[model->domain_embedding + p],
+                    model->tensors[model->domain_embedding + p].name, 0, NETWORK_DOMAIN_DIMENSION,
+                    0.1);
     if (model->norm_gamma != NETWORK_NONE)
         fill_value(&model->tensors[model->norm_gamma], 0, 1, 1);
     double noise = model->spec.settings.embedding_init;
@@ -176,6 +191,12 @@ void network_row_init(const struct model *model, size_t table, uint64_t id, real
     for (size_t c = 0; noise > 0 && c < model->table_dimension[table]; c++)
         values[c] +=
             (real)(noise * rng_normal_at((uint64_t)model->spec.settings.seed, table, id, c));
+}
+
+uint32_t network_row_find(const struct model *model, size_t table, uint64_t id, size_t domain) {
+    uint64_t own = network_row_id(model, id, domain);
+    uint32_t slot = table_find(&model->tables[table], own);
+    return slot == TABLE_DEFAULT_SLOT && own != id ? table_find(&model->tables[table], id) : slot;
 }
 
 const struct model_spec *model_spec_of(const struct model *model) {

@@ -17,13 +17,15 @@
 // embeddings of chosen fields. Gates read the rest of the input as well, but send no slope to it.
 //
 // Under a star layer (Sheng et al. 2021) the weight of domain p is W_p times W, element by element,
-// kept fused; rows lie grouped by domain, and each group takes one product.
+// kept fused (models that share nothing are star layers whose W stays 1); rows lie grouped by
+// domain, and each group takes one product.
 //
 // What rows are multiplied by is kept packed (model/product.h), per domain under a star layer, and
 // renewed when weights have changed ("settled").
 #ifndef FRESHET_MODEL_NETWORK_H
 #define FRESHET_MODEL_NETWORK_H
 
+#include "base/hash.h"
 #include "model/model.h"
 #include "model/table.h"
 
@@ -48,6 +50,7 @@ struct tensor_traits {
     size_t shared_columns; // leading columns that are shared; gates of tasks lie behind
     size_t domain;         // NETWORK_NONE = of no domain
     size_t star;           // first of the domains' own tensors; NETWORK_NONE = no star layer
+    bool frozen;           // never steps: 1s and 0s under domains' own tensors that share nothing
     bool additive; // the domain's part is added (biases, beta), else a factor (weights, gamma)
     size_t offset; // of a weight in the learner's arrays, in elements
     bool fuses;    // a star layer's tensor, whose parts are multiplied or added up
@@ -182,6 +185,17 @@ static inline const real *network_weight(const struct model *model, size_t tenso
 static inline const real *network_norm(const struct model *model, size_t domain, size_t part) {
     return model->norm_scale + (domain * NORM_PARTS + part) * model->embedded;
 }
+
+// The id under which a domain keeps the row of a feature's id: its own where domains share nothing.
+// Domain `unknown` has the feature's ids themselves.
+static inline uint64_t network_row_id(const struct model *model, uint64_t id, size_t domain) {
+    if (model->spec.settings.domains != MODEL_DOMAINS_SEPARATE || id == 0 || domain == 0)
+        return id;
+    uint64_t own = hash_mix(id + domain * UINT64_C(0x9e3779b97f4a7c15));
+    return own ? own : 1;
+}
+// The slot that such an id reads: its own row's, else that of `unknown`, else the default row's.
+uint32_t network_row_find(const struct model *model, size_t table, uint64_t id, size_t domain);
 
 // The task that a task's prediction is multiplied by; NETWORK_NONE = none.
 static inline size_t network_given(const struct model *model, size_t task) {

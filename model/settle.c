@@ -46,7 +46,8 @@ static void pack(struct model *model, const struct layer *layer, size_t domain, 
     }
 }
 
-// Moments of a domain, shrunk to the shared ones: (n_p m_p + k m) / (n_p + k).
+// Moments of a domain, shrunk to the shared ones: (n_p m_p + k m) / (n_p + k). Domains that share
+// nothing have their own, those of `unknown` before their first row.
 static double shrunk(const struct model *model, size_t domain, size_t row, size_t column) {
     size_t at = row * model->embedded + column;
     double shared = (double)model->tensors[model->norm_moments].data[at];
@@ -54,6 +55,8 @@ static double shrunk(const struct model *model, size_t domain, size_t row, size_
         return shared;
     const real *own = model->tensors[model->norm_domain_moments + domain].data;
     double rows = (double)own[2 * model->embedded + column];
+    if (model->spec.settings.domains == MODEL_DOMAINS_SEPARATE)
+        return (double)(rows > 0 ? own : model->tensors[model->norm_domain_moments].data)[at];
     return (rows * (double)own[at] + NETWORK_NORM_SHRINK * shared) / (rows + NETWORK_NORM_SHRINK);
 }
 

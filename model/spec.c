@@ -18,7 +18,7 @@ enum {
 
 static const char *const sharings[] = {"shared_bottom", "omoe", "mmoe", "ple", NULL};
 static const char *const relations[] = {"independent", "esmm", NULL};
-static const char *const domains[] = {"none", "star", "pepnet", NULL};
+static const char *const domains[] = {"none", "star", "pepnet", "separate", NULL};
 static const char *const norms[] = {"none", "moving", NULL};
 
 static const struct option options[] = {
@@ -87,10 +87,10 @@ static const struct option options[] = {
      .offset = FIELD(domains),
      .default_text = "none",
      .choices = domains,
-     .help =
-         "How domains adapt: not at all; by star layers, whose weights are a shared matrix "
-         "times one of the domain (STAR; Sheng et al., 2021); or by gates on the inputs and the "
-         "towers (PEPNet; Chang et al., KDD 2023)."},
+     .help = "How domains adapt: not at all; by star layers, whose weights are a shared matrix "
+             "times one of the domain (STAR; Sheng et al., 2021); by gates on the inputs and the "
+             "towers (PEPNet; Chang et al., KDD 2023); or by a model a domain, rows included "
+             "(separate)."},
     {.key = "domains_max",
      .type = OPTION_INT,
      .offset = FIELD(domains_max),
@@ -241,7 +241,7 @@ static enum status check_settings(const struct model_settings *settings, struct 
                          LEVELS_MAX, (long long)settings->levels);
     if (!(settings->expert_dropout >= 0 && settings->expert_dropout <= 0.9))
         return error_set(err, STATUS_INVALID, "key `model.expert_dropout`: expected 0 to 0.9");
-    if (settings->domains < MODEL_DOMAINS_NONE || settings->domains > MODEL_DOMAINS_PEPNET)
+    if (settings->domains < MODEL_DOMAINS_NONE || settings->domains > MODEL_DOMAINS_SEPARATE)
         return error_set(err, STATUS_INVALID, "key `model.domains`: no such way to adapt");
     if (settings->domains != MODEL_DOMAINS_NONE &&
         (settings->domains_max < 1 || settings->domains_max > DOMAINS_MAX))

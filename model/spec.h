@@ -8,7 +8,12 @@
 
 enum model_sharing { MODEL_SHARED_BOTTOM, MODEL_OMOE, MODEL_MMOE, MODEL_PLE };
 enum model_relation { MODEL_INDEPENDENT, MODEL_ESMM };
-enum model_domains { MODEL_DOMAINS_NONE, MODEL_DOMAINS_STAR, MODEL_DOMAINS_PEPNET };
+enum model_domains {
+    MODEL_DOMAINS_NONE,
+    MODEL_DOMAINS_STAR,
+    MODEL_DOMAINS_PEPNET,
+    MODEL_DOMAINS_SEPARATE
+};
 enum model_norm { MODEL_NORM_NONE, MODEL_NORM_MOVING };
 
 // Settings of the network, owned by model/ (section `model` of the configuration).

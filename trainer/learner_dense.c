@@ -21,7 +21,7 @@ bool learner_pass_present(const struct learner *learner, size_t tensor, size_t p
 // Whether the tensor has a gradient in this step at all.
 static bool tensor_present(const struct learner *learner, size_t tensor) {
     const struct tensor_traits *traits = &learner->model->traits[tensor];
-    if (traits->role != TENSOR_WEIGHT)
+    if (traits->role != TENSOR_WEIGHT || traits->frozen)
         return false;
     if (traits->task != NETWORK_NONE)
         return learner->active[traits->task] &&

@@ -123,7 +123,7 @@ static inline size_t learner_table_block(const struct learner *learner, size_t t
 // A weight of the trunk and what else tasks share; never a tower's.
 static inline bool learner_is_shared(const struct learner *learner, size_t tensor) {
     const struct tensor_traits *traits = &learner->model->traits[tensor];
-    return traits->role == TENSOR_WEIGHT && traits->task == NETWORK_NONE;
+    return traits->role == TENSOR_WEIGHT && !traits->frozen && traits->task == NETWORK_NONE;
 }
 // Whether pass's gradient of a tensor's shared columns exists.
 bool learner_pass_present(const struct learner *learner, size_t tensor, size_t pass);

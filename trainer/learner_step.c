@@ -87,6 +87,18 @@ static void passes_choose(struct learner *learner) {
         learner->factors[i] = 1;
 }
 
+// The slots of a list's ids, row by row of its domain.
+static void list_find(struct learner *learner, size_t list) {
+    const struct model *model = learner->model;
+    const struct minibatch *batch = learner->batch;
+    const uint32_t *begin = batch->list_begin + list * (batch->capacity + 1);
+    size_t table = model->spec.fields[model->spec.categorical_count + list].table;
+    for (size_t r = 0; r < batch->rows; r++)
+        for (size_t i = begin[r]; i < begin[r + 1]; i++)
+            learner->list_slots[list][i] =
+                network_row_find(model, table, batch->list_ids[list][i], learner->domains[r]);
+}
+
 static void look_up_work(void *self, size_t item, size_t worker) {
     struct learner *learner = self;
     const struct model *model = learner->model;
@@ -111,7 +123,10 @@ static void look_up_work(void *self, size_t item, size_t worker) {
     size_t f = model->spec.categorical_count + list;
     const struct table *table = &model->tables[model->spec.fields[f].table];
     size_t count = batch->list_begin[list * (batch->capacity + 1) + batch->rows];
-    table_find_many(table, batch->list_ids[list], count, learner->list_slots[list]);
+    if (model->spec.settings.domains == MODEL_DOMAINS_SEPARATE)
+        list_find(learner, list);
+    else
+        table_find_many(table, batch->list_ids[list], count, learner->list_slots[list]);
 }
 
 static void collect_work(void *self, size_t item, size_t worker) {
@@ -123,6 +138,7 @@ static void collect_work(void *self, size_t item, size_t worker) {
         .stride = (size_t)learner->settings.batch_rows,
         .list_slots = learner->list_slots,
         .positions = learner->positions,
+        .domains = learner->domains,
         .act = &learner->act,
         .lanes = learner->lane,
         .lane_count = learner->lane_count,

@@ -95,22 +95,34 @@ struct collecting {
 };
 
 // The row of an id that had none when it was looked up: made by an earlier occurrence, or now, or
-// not yet.
-static enum status row_make(struct collecting *job, uint64_t id, size_t sightings, uint32_t *slot) {
+// not yet. Where domains have rows of their own, one begins as that of `unknown` stands.
+static enum status row_make(struct collecting *job, uint64_t id, size_t domain, size_t sightings,
+                            uint32_t *slot) {
     struct table *table = &job->model->tables[job->touched->table];
-    *slot = table_find(table, id);
+    uint64_t own = network_row_id(job->model, id, domain);
+    uint32_t from = own != id ? table_find(table, id) : TABLE_DEFAULT_SLOT;
+    *slot = table_find(table, own);
     struct life *life = job->source->life;
     if (*slot != TABLE_DEFAULT_SLOT ||
-        (life->ruled && !life_admits(life, id, sightings, job->source->step, job->count)))
+        (life->ruled && !life_admits(life, own, sightings, job->source->step, job->count)))
         return STATUS_OK;
     if (table_next(table) < table->slots)
         table_cut_change(job->source->cut, table, table_next(table));
-    enum status status = table_insert(table, id, slot, job->err);
+    enum status status = table_insert(table, own, slot, job->err);
     if (status != STATUS_OK)
         return status;
-    network_row_init(job->model, job->touched->table, id, table_values(table, *slot));
+    if (from == TABLE_DEFAULT_SLOT)
+        network_row_init(job->model, job->touched->table, id, table_values(table, *slot));
+    else
+        memcpy(table_values(table, *slot), table_values(table, from), table->width * sizeof(real));
     life_begin(life, table, *slot);
     return STATUS_OK;
+}
+
+// Whether an occurrence's slot, as found, is not that of its own row.
+static bool row_lacks(const struct collecting *job, uint64_t id, uint32_t slot) {
+    return id != 0 && (slot == TABLE_DEFAULT_SLOT ||
+                       job->model->spec.settings.domains == MODEL_DOMAINS_SEPARATE);
 }
 
 // One occurrence of `slot`; counts per row gather in begin[].
@@ -136,8 +148,8 @@ static enum status collect_rows(struct collecting *job, const struct touched_sou
     for (size_t row = lane->first; row < lane->first + lane->rows; row++) {
         if (row + MARK_AHEAD < lane->first + lane->rows)
             __builtin_prefetch(&job->touched->mark[slots[row + MARK_AHEAD]], 1);
-        if (slots[row] == TABLE_DEFAULT_SLOT && ids[row] != 0) {
-            enum status status = row_make(job, ids[row], 1, &slots[row]);
+        if (row_lacks(job, ids[row], slots[row])) {
+            enum status status = row_make(job, ids[row], source->domains[row], 1, &slots[row]);
             if (status != STATUS_OK)
                 return status;
         }
@@ -158,7 +170,7 @@ static enum status collect_ids(struct collecting *job, const struct touched_sour
         uint32_t *slot = &act->ids.slots[at];
         size_t rows = activations_id_rows(act, lane, factor, base, id);
         if (*slot == TABLE_DEFAULT_SLOT && named != 0) {
-            enum status status = row_make(job, named, rows, slot);
+            enum status status = row_make(job, named, MINIBATCH_DOMAIN_UNKNOWN, rows, slot);
             if (status != STATUS_OK)
                 return status;
         }
@@ -194,8 +206,8 @@ static enum status collect_list(struct collecting *job, const struct touched_sou
             occur(job, TABLE_DEFAULT_SLOT, source->positions[row], column, (real)1);
         for (size_t i = begin[row]; i < begin[row + 1]; i++) {
             uint64_t id = batch->list_ids[list][i];
-            if (slots[i] == TABLE_DEFAULT_SLOT && id != 0) {
-                enum status status = row_make(job, id, 1, &slots[i]);
+            if (row_lacks(job, id, slots[i])) {
+                enum status status = row_make(job, id, source->domains[row], 1, &slots[i]);
                 if (status != STATUS_OK)
                     return status;
             }

@@ -58,6 +58,7 @@ struct touched_source {
     size_t stride;
     uint32_t **list_slots;     // [multi]
     const uint32_t *positions; // [batch rows]
+    const uint32_t *domains;   // [batch rows] as trained
     struct activations *act;   // its ids' slots are written where rows are made
     const struct lane *lanes;
     size_t lane_count;

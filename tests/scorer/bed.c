@@ -365,10 +365,10 @@ int bed_begin(void **state) {
                              .user_path = ""};
     must(spec_check(&bed.spec, &err));
     struct model_settings model = model_settings;
-    if (variant && variant->gated) {
-        model.domains = MODEL_DOMAINS_PEPNET;
+    if (variant && variant->domains != MODEL_DOMAINS_NONE)
+        model.domains = variant->domains;
+    if (model.domains == MODEL_DOMAINS_PEPNET)
         model.gate_fields = (struct option_texts){gate_fields, 2};
-    }
     must(shape_of_spec(&bed.spec, &model, &bed.run, &bed.shape, &err));
     must(model_new(&bed.shape, &bed.model, &err));
     bed.settings =

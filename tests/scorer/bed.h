@@ -42,7 +42,7 @@ extern struct error err;
 struct bed_variant {
     int64_t deltas_max;
     int row_type; // enum redis_row_type
-    bool gated;   // PEPNet's gates instead of star layers
+    int domains;  // enum model_domains; none = star
 };
 int bed_begin(void **state);
 int bed_end(void **state);

@@ -385,14 +385,16 @@ static void another_layout_is_refused(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bed_begin, bed_end)
     static struct bed_variant no_deltas = {0}, few_deltas = {.deltas_max = 3},
-                              fp16 = {10000, REDIS_ROW_FP16, false},
-                              int8 = {10000, REDIS_ROW_INT8, false},
-                              gated = {10000, REDIS_ROW_FP32, true};
+                              fp16 = {10000, REDIS_ROW_FP16, 0}, int8 = {10000, REDIS_ROW_INT8, 0},
+                              gated = {10000, REDIS_ROW_FP32, MODEL_DOMAINS_PEPNET},
+                              separate = {10000, REDIS_ROW_FP32, MODEL_DOMAINS_SEPARATE};
     const struct CMUnitTest tests[] = {
         TEST(scores_equal_the_trainers_for_each_version),
         TEST(several_versions_at_once_are_followed),
         cmocka_unit_test_prestate_setup_teardown(scores_equal_the_trainers_for_each_version,
                                                  bed_begin, bed_end, &gated),
+        cmocka_unit_test_prestate_setup_teardown(scores_equal_the_trainers_for_each_version,
+                                                 bed_begin, bed_end, &separate),
         TEST(no_score_is_ever_of_two_versions),
         cmocka_unit_test_prestate_setup_teardown(
             without_a_stream_of_deltas_each_version_is_read_whole, bed_begin, bed_end, &no_deltas),

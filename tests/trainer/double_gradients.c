@@ -100,6 +100,7 @@ static void bench_init(struct bench *bench, const struct model_spec *spec) {
                                     .stride = FIXTURE_ROWS,
                                     .list_slots = bench->lists,
                                     .positions = bench->positions,
+                                    .domains = bench->batch.domains,
                                     .act = &bench->act,
                                     .lanes = bench->lanes,
                                     .lane_count = 2,
@@ -318,6 +319,10 @@ static void products_of_tasks_agree_with_differences(void **state) {
 
 static void domains_agree_with_differences(void **state) {
     (void)state;
+    struct model_spec separate = fixture_spec();
+    separate.settings.domains = MODEL_DOMAINS_SEPARATE;
+    separate.settings.norm = MODEL_NORM_MOVING;
+    check_spec(&separate);
     for (unsigned bits = 0; bits < 16; bits++) {
         struct model_spec spec = fixture_spec();
         spec.settings.domains = MODEL_DOMAINS_STAR;

@@ -213,6 +213,94 @@ static void gates_of_zero_logits_change_nothing(void **state) {
     learner_free(gated);
 }
 
+static void every_label_of_every_task(struct minibatch *batch, const struct model_spec *spec) {
+    for (size_t i = 0; i < spec->task_count * FIXTURE_ROWS; i++)
+        batch->weights[i] = 1;
+}
+
+static void batch_of_domain(struct minibatch *batch, const struct model_spec *spec, uint64_t seed,
+                            uint32_t domain) {
+    fixture_batch(batch, spec, seed, 1);
+    every_label_of_every_task(batch, spec);
+    for (size_t r = 0; r < batch->rows; r++) {
+        batch->domains[r] = domain;
+        for (size_t f = 0; f < spec->categorical_count; f++)
+            batch->ids[f * batch->capacity +
+                       r]++; // none is missing: the default row is all domains'
+    }
+}
+
+static void assert_same_predictions(struct learner *a, struct minibatch *on, struct learner *b,
+                                    struct minibatch *as) {
+    struct error err;
+    float first[FIXTURE_TASKS * FIXTURE_ROWS], second[FIXTURE_TASKS * FIXTURE_ROWS];
+    assert_int_equal(learner_predict(a, on, first, &err), STATUS_OK);
+    assert_int_equal(learner_predict(b, as, second, &err), STATUS_OK);
+    for (size_t i = 0; i < FIXTURE_TASKS * FIXTURE_ROWS; i++)
+        assert_close((double)first[i], (double)second[i]);
+}
+
+// A model a domain, in one learner, equals learners that each see their domain alone.
+static void separate_domains_learn_as_if_alone(void **state) {
+    (void)state;
+    struct error err;
+    struct model_spec plain = fixture_spec();
+    struct learner_settings settings = fixture_settings();
+    plain.field_count = 3; // without lists and numbers, whose scales are all domains'
+    plain.table_count = 2;
+    plain.numeric_count = 0;
+    plain.settings.norm = MODEL_NORM_MOVING;
+    struct model_spec spec = plain;
+    spec.settings.domains = MODEL_DOMAINS_SEPARATE;
+    struct learner *together = fixture_learner(&spec, &settings), *alone[3];
+    struct minibatch batch;
+    struct learner_report report;
+    assert_int_equal(minibatch_init(&batch, &plain, FIXTURE_ROWS, &err), STATUS_OK);
+    for (size_t p = 0; p < 3; p++)
+        alone[p] = fixture_learner(&plain, &settings);
+    for (uint32_t i = 0; i < 90; i++) {
+        batch_of_domain(&batch, &plain, i, 1 + i % 3);
+        assert_int_equal(learner_step(together, &batch, &report, &err), STATUS_OK);
+        assert_int_equal(learner_step(alone[i % 3], &batch, &report, &err), STATUS_OK);
+    }
+    for (uint32_t p = 0; p < 3; p++) {
+        batch_of_domain(&batch, &plain, 500, 1 + p);
+        assert_same_predictions(together, &batch, alone[p], &batch);
+        learner_free(alone[p]);
+    }
+    assert_int_equal(model_table_rows(learner_model(together), 0), 3 * 12);
+    minibatch_deinit(&batch, &plain);
+    learner_free(together);
+}
+
+// Whatever is of domains: a new one predicts as `unknown` does, and its rows are read as well.
+static void a_new_domain_predicts_as_unknown(void **state) {
+    (void)state;
+    const int ways[] = {MODEL_DOMAINS_STAR, MODEL_DOMAINS_PEPNET, MODEL_DOMAINS_SEPARATE};
+    for (size_t w = 0; w < 3; w++) {
+        struct error err;
+        struct model_spec spec = fixture_spec_whole();
+        struct learner_settings settings = fixture_settings();
+        struct minibatch known, added;
+        spec.settings.domains = ways[w];
+        spec.settings.gate_units = 3;
+        spec.settings.norm = MODEL_NORM_NONE; // a new domain's own moments begin empty
+        struct learner *learner = fixture_learner(&spec, &settings);
+        assert_int_equal(minibatch_init(&known, &spec, FIXTURE_ROWS, &err), STATUS_OK);
+        assert_int_equal(minibatch_init(&added, &spec, FIXTURE_ROWS, &err), STATUS_OK);
+        fixture_learn(learner, 1, 20, 2);
+        batch_of_domain(&known, &spec, 99, 0);
+        batch_of_domain(&added, &spec, 99, 2);
+        assert_int_equal(learner_domain_add(learner, 2, &err), STATUS_OK);
+        assert_same_predictions(learner, &known, learner, &added);
+        batch_of_domain(&added, &spec, 99, 77); // beyond what the model has room for
+        assert_same_predictions(learner, &known, learner, &added);
+        minibatch_deinit(&known, &spec);
+        minibatch_deinit(&added, &spec);
+        learner_free(learner);
+    }
+}
+
 static void a_thousandfold_auxiliary_loss_leaves_shared_weights_alone(void **state) {
     (void)state;
     // With r = 1 and strategy C only the direction of an auxiliary gradient counts.
@@ -252,11 +340,6 @@ static void without_relaxing_metabalance_is_the_plain_sum(void **state) {
     assert_same_logits(fixed, balanced);
     learner_free(fixed);
     learner_free(balanced);
-}
-
-static void every_label_of_every_task(struct minibatch *batch, const struct model_spec *spec) {
-    for (size_t i = 0; i < spec->task_count * FIXTURE_ROWS; i++)
-        batch->weights[i] = 1;
 }
 
 static void one_pass_for_all_tasks_equals_a_pass_each(void **state) {
@@ -354,6 +437,8 @@ int main(void) {
         cmocka_unit_test(extreme_logits_have_finite_losses),
         cmocka_unit_test(a_fresh_star_network_is_the_shared_one),
         cmocka_unit_test(gates_of_zero_logits_change_nothing),
+        cmocka_unit_test(separate_domains_learn_as_if_alone),
+        cmocka_unit_test(a_new_domain_predicts_as_unknown),
         cmocka_unit_test(a_thousandfold_auxiliary_loss_leaves_shared_weights_alone),
         cmocka_unit_test(without_relaxing_metabalance_is_the_plain_sum),
         cmocka_unit_test(one_pass_for_all_tasks_equals_a_pass_each),

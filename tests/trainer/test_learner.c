@@ -69,6 +69,10 @@ static void each_settings(void (*check)(const struct model_spec *spec,
     check(&spec, &settings);
     spec = fixture_spec_gated();
     check(&spec, &settings);
+    spec.settings.gate_fields.count = 0;
+    spec.settings.domains = MODEL_DOMAINS_SEPARATE;
+    settings.balance = LEARNER_BALANCE_PCGRAD;
+    check(&spec, &settings);
 }
 
 static uint64_t learn_with_threads(const struct model_spec *spec, struct learner_settings settings,
