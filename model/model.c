@@ -45,7 +45,7 @@ static bool spec_copy(struct model *model, const struct model_spec *spec) {
     return made && fields;
 }
 
-enum status network_new(const struct model_spec *spec, const size_t *state_width, real state_fill,
+enum status network_new(const struct model_spec *spec, const struct table_state_shape *shapes,
                         struct model **ret_model, struct error *err) {
     enum status status = model_spec_check(spec, err);
     if (status != STATUS_OK)
@@ -55,7 +55,7 @@ enum status network_new(const struct model_spec *spec, const size_t *state_width
         return error_no_memory(err, sizeof *model, "a model");
     blas_setup();
     arena_init(&model->run, 65536);
-    model->trained = state_width != NULL;
+    model->trained = shapes != NULL;
     if (!spec_copy(model, spec)) {
         status = error_no_memory(err, sizeof *spec, "a model");
         goto done;
@@ -70,7 +70,7 @@ enum status network_new(const struct model_spec *spec, const size_t *state_width
     }
     for (size_t t = 0; t < spec->table_count && status == STATUS_OK; t++)
         status = table_init(&model->tables[t], model->table_dimension[t] + model->wide,
-                            state_width ? state_width[t] : 0, state_fill, err);
+                            shapes ? shapes[t].width : 0, shapes ? shapes[t].fill : 0, err);
     if (status != STATUS_OK)
         goto done;
     for (size_t t = 0; t < spec->table_count; t++)
@@ -87,7 +87,7 @@ done:
 }
 
 enum status model_new(const struct model_spec *spec, struct model **ret_model, struct error *err) {
-    return network_new(spec, NULL, 0, ret_model, err);
+    return network_new(spec, NULL, ret_model, err);
 }
 
 void model_free(struct model *model) {

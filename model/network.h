@@ -148,9 +148,15 @@ struct model {
 };
 enum { NORM_SCALE, NORM_SHIFT, NORM_MEAN, NORM_INVERSE, NORM_PARTS };
 
-// model_new with optimiser state behind rows: state_width[table] numbers that begin at state_fill.
-CHECKED enum status network_new(const struct model_spec *spec, const size_t *state_width,
-                                real state_fill, struct model **ret_model, struct error *err);
+// What lies behind the rows of a table: `width` numbers of an optimiser, which begin at `fill`.
+struct table_state_shape {
+    size_t width;
+    real fill;
+};
+// model_new with optimiser state behind rows, shapes[tables].
+CHECKED enum status network_new(const struct model_spec *spec,
+                                const struct table_state_shape *shapes, struct model **ret_model,
+                                struct error *err);
 // The parts of network_new.
 CHECKED enum status network_build(struct model *model,
                                   struct error *err); // tensors, planes, layers

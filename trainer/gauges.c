@@ -1,5 +1,6 @@
 // What the trainer shows of itself: gauges and counters, refreshed once a tick at a commit.
 #include "base/logger.h"
+#include "trainer/report_tables.h"
 #include "trainer/state.h"
 
 // Of a task's gradient on one group of shared parameters, in the last minibatch.
@@ -62,22 +63,6 @@ static void alarms_tell(struct trainer *trainer) {
     trainer->alarms_told = alarms;
 }
 
-// Tables are told apart by the first feature that reads them.
-static void table_gauges(const struct trainer *trainer, struct metrics *metrics) {
-    const struct model *model = learner_model(trainer->learner);
-    for (size_t table = 0; table < trainer->shape.table_count; table++) {
-        size_t field = 0;
-        while (field + 1 < trainer->shape.field_count &&
-               trainer->shape.fields[field].table != table)
-            field++;
-        char labels[1024] = "";
-        metrics_label(labels, sizeof labels, "feature", trainer->shape.fields[field].name);
-        metric_set(metrics_get(metrics, METRIC_GAUGE, "freshet_trainer_table_rows", labels,
-                               "Rows of the embedding table that the feature reads."),
-                   (double)model_table_rows(model, table));
-    }
-}
-
 enum status gauges_committing(void *state, struct error *err) {
     struct trainer *trainer = state;
     struct metrics *metrics = trainer->setup.metrics;
@@ -93,7 +78,7 @@ enum status gauges_committing(void *state, struct error *err) {
     report_gauges(&report, metrics);
     for (size_t task = 0; task < trainer->shape.task_count; task++)
         task_gauges(trainer, metrics, task);
-    table_gauges(trainer, metrics);
+    report_tables_gauges(trainer->learner, metrics);
     const struct trainer_counts *counts = &trainer->counts;
     const struct {
         const char *name, *help;

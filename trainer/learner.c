@@ -76,8 +76,8 @@ static enum status check_settings(const struct model_spec *spec,
         return invalid(err, "threads", "1 to 1024");
     if (settings->optimiser < LEARNER_ADAGRAD || settings->optimiser > LEARNER_ADAM)
         return invalid(err, "optimiser", "`adagrad` or `adam`");
-    if (settings->row_optimiser < LEARNER_ROW_ADAGRAD || settings->row_optimiser > LEARNER_ROW_ADAM)
-        return invalid(err, "row_optimiser", "`row_adagrad`, `adagrad` or `adam`");
+    if (settings->row_optimiser < LEARNER_ROW_ADAGRAD || settings->row_optimiser > LEARNER_ROW_FTRL)
+        return invalid(err, "row_optimiser", "`row_adagrad`, `adagrad`, `adam` or `ftrl`");
     if (!(settings->learning_rate >= 0 && isfinite(settings->learning_rate)))
         return invalid(err, "learning_rate", "a finite rate of 0 or more");
     if (!(settings->row_learning_rate >= 0 && isfinite(settings->row_learning_rate)))
@@ -95,23 +95,65 @@ static enum status check_settings(const struct model_spec *spec,
     return check_balance(settings, spec->task_count, target, err);
 }
 
+// How the rows of a table step: by the learner's settings, but for what the table's rule says.
+static struct row_optimiser optimiser_of(const struct learner *learner, const struct life *life) {
+    const struct learner_settings *settings = &learner->settings;
+    struct row_optimiser of = {.optimiser = settings->row_optimiser,
+                               .rate = settings->row_learning_rate,
+                               .wide_rate = settings->wide_learning_rate,
+                               .ftrl = {.beta = 1}};
+    if (life->ruled) {
+        const struct table_rule *rule = &life->rule;
+        if (rule->optimiser != TABLE_DEFAULT)
+            of.optimiser = rule->optimiser - TABLE_ROW_ADAGRAD + LEARNER_ROW_ADAGRAD;
+        of.wide_ftrl = rule->wide_optimiser == TABLE_WIDE_FTRL;
+        of.rate = isfinite(rule->learning_rate) ? rule->learning_rate : of.rate;
+        of.wide_rate = isfinite(rule->wide_learning_rate) ? rule->wide_learning_rate : of.wide_rate;
+        of.ftrl = rule->ftrl;
+    }
+    bool sums = of.optimiser == LEARNER_ROW_ADAGRAD || of.optimiser == LEARNER_ROW_ADAGRAD_FULL;
+    of.start = sums ? (real)settings->accumulator_init : (real)0;
+    return of;
+}
+
 static enum status make_model(struct learner *learner, const struct model_spec *spec,
                               struct error *err) {
     size_t tables = spec->table_count, wide = spec->settings.wide ? spec->task_count : 0;
-    size_t *state_width = memory_new(tables + 1, sizeof *state_width);
-    if (!state_width)
-        return error_no_memory(err, tables * sizeof *state_width, "a learner");
-    int optimiser = learner->settings.row_optimiser;
-    for (size_t f = 0; f < spec->field_count; f++) {
-        size_t width = optimise_row_state(optimiser, spec->fields[f].dimension, wide);
-        struct life *life = &learner->lives[spec->fields[f].table];
-        life->at = width;
-        state_width[spec->fields[f].table] = width + (life->expires ? LIFE_NUMBERS : 0);
+    learner->row_optimisers = memory_new(tables + 1, sizeof *learner->row_optimisers);
+    struct table_state_shape *shapes = memory_new(tables + 1, sizeof *shapes);
+    if (!shapes || !learner->row_optimisers) {
+        memory_free(shapes);
+        return error_no_memory(err, tables * sizeof *learner->row_optimisers, "a learner");
     }
-    real fill = optimiser == LEARNER_ROW_ADAM ? 0 : (real)learner->settings.accumulator_init;
-    enum status status = network_new(spec, state_width, fill, &learner->model, err);
-    memory_free(state_width);
+    for (size_t f = 0; f < spec->field_count; f++) {
+        size_t table = spec->fields[f].table;
+        struct life *life = &learner->lives[table];
+        struct row_optimiser *of = &learner->row_optimisers[table];
+        *of = optimiser_of(learner, life);
+        life->at = optimise_row_state(of, spec->fields[f].dimension, wide);
+        shapes[table].width = life->at + (life->expires ? LIFE_NUMBERS : 0);
+        shapes[table].fill = of->start;
+    }
+    enum status status = network_new(spec, shapes, &learner->model, err);
+    memory_free(shapes);
     return status;
+}
+
+// A bound on memory holds the model without rows, and what one minibatch may bring.
+static enum status check_memory(const struct learner *learner, struct error *err) {
+    const struct model_spec *spec = &learner->model->spec;
+    uint64_t most = (uint64_t)learner->settings.memory_max, fixed = learner_fixed_bytes(learner);
+    uint64_t rows = 0;
+    for (size_t f = 0; f < spec->field_count; f++)
+        rows += (uint64_t)learner->settings.batch_rows *
+                learner_row_bytes(learner, spec->fields[f].table);
+    if (learner->settings.memory_max == 0 || most >= fixed + rows)
+        return STATUS_OK;
+    return error_set(
+        err, STATUS_INVALID,
+        "key `trainer.learner.memory_max`: %llu bytes, but the model takes %llu without "
+        "rows, and the rows of one minibatch %llu: give more, or a smaller model",
+        (unsigned long long)most, (unsigned long long)fixed, (unsigned long long)rows);
 }
 
 // Tensors cut into pieces of whole rows; *ret_pieces NULL counts.
@@ -262,9 +304,11 @@ enum status learner_new(const struct model_spec *spec, const struct learner_sett
     learner->lane_rows = (size_t)(settings->batch_rows / settings->lanes);
     memcpy(learner->task_weights, task_weights, spec->task_count * sizeof *task_weights);
     learner->life_count = spec->table_count;
-    status = lives_new(&settings->tables, spec, &learner->lives, err);
+    status = lives_new(&settings->tables, settings->memory_max > 0, spec, &learner->lives, err);
     if (status == STATUS_OK)
         status = make_model(learner, spec, err);
+    if (status == STATUS_OK)
+        status = check_memory(learner, err);
     if (status == STATUS_OK && (!make_state(learner) || !make_rows(learner) ||
                                 !make_lanes(learner) || !make_gradients(learner)))
         status = error_no_memory(err, learner->model->weight_elements * sizeof(real), "a learner");
@@ -319,7 +363,7 @@ void learner_free(struct learner *learner) {
                       learner->pieces,       learner->products,       learner->dense,
                       learner->rows,         learner->factors,        learner->scales,
                       learner->table_status, learner->table_error,    learner->domain_labelled,
-                      learner->cuts,         learner->settling};
+                      learner->cuts,         learner->settling,       learner->row_optimisers};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
         memory_free(blocks[i]);
     model_free(learner->model);

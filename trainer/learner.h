@@ -29,7 +29,8 @@ enum learner_optimiser { LEARNER_ADAGRAD, LEARNER_ADAM };
 enum learner_row_optimiser {
     LEARNER_ROW_ADAGRAD /* one accumulator a row */,
     LEARNER_ROW_ADAGRAD_FULL,
-    LEARNER_ROW_ADAM
+    LEARNER_ROW_ADAM,
+    LEARNER_ROW_FTRL
 };
 
 struct learner_settings {
@@ -54,7 +55,8 @@ struct learner_settings {
     int64_t balance_window;        // DWA: labelled steps of a window
     double balance_rate;           // uncertainty, FAMO: learning rate of their weights
     double balance_decay;          // FAMO: weight decay of its weights
-    struct option_sections tables; // struct life_rule: the life of rows (trainer/life.h)
+    int64_t memory_max;            // bytes of weights, optimisers' state and rows; 0 = no bound
+    struct option_sections tables; // struct table_rule (trainer/rules.h)
 };
 extern const struct option_table learner_options;
 
@@ -118,8 +120,12 @@ bool learner_step_predicts(const struct learner *learner);
 // Only where learner_step_predicts.
 const float *learner_step_logits(const struct learner *learner);
 
-// What has become of a table's ids, since the model began; saved. Zeroes without a rule.
+// A table's rows, and what has become of its ids since the model began; saved, not kept where no
+// rule and no bound on memory holds.
 struct learner_table_life {
+    bool ruled;
+    size_t rows, row_bytes;           // with optimiser's state, index and marks
+    int64_t rows_max;                 // 0 = no bound of its own
     uint64_t admitted;                // rows made
     uint64_t unadmitted;              // sightings of ids without a row that made none
     uint64_t aged, unused, displaced; // rows that left: by age, by use, for room

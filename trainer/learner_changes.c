@@ -94,16 +94,6 @@ enum status learner_changed_all(struct learner *learner, struct error *err) {
     return STATUS_OK;
 }
 
-struct learner_table_life learner_table_life(const struct learner *learner, size_t table) {
-    REQUIRE(table < learner->model->spec.table_count);
-    const struct life *life = &learner->lives[table];
-    return (struct learner_table_life){.admitted = life->admitted,
-                                       .unadmitted = life->unadmitted,
-                                       .aged = life->ended[LIFE_AGE],
-                                       .unused = life->ended[LIFE_USES],
-                                       .displaced = life->ended[LIFE_ROOM]};
-}
-
 bool learner_tensor_changed(const struct learner *learner, size_t tensor) {
     const struct model *model = learner->model;
     REQUIRE(tensor < model->tensor_count);

@@ -8,6 +8,7 @@
 //   learner_balance.c  products of tasks' gradients, what balancing makes of them
 //   learner_moments.c  moving moments of inputs
 //   learner_changes.c  what changed, slices, new domains
+//   learner_life.c     rows that leave; the bound on memory
 //   learner_save.c     state to bytes and back
 //   learner_cut.c      a cut of the state, copied while learning goes on; and its loading
 #ifndef FRESHET_TRAINER_LEARNER_INSIDE_H
@@ -17,6 +18,7 @@
 #include "trainer/balance.h"
 #include "trainer/lanes.h"
 #include "trainer/learner.h"
+#include "trainer/optimise.h"
 #include "trainer/touched.h"
 
 #define LEARNER_ROWS_PIECE 128     // rows of a table that one item of work takes
@@ -74,6 +76,7 @@ struct learner {
     struct table_cut *cuts;  // [tables] marks of rows changed since the last cut; its copying
     struct life *lives;      // [life_count: tables] rules, and what they count
     size_t life_count;
+    struct row_optimiser *row_optimisers; // [tables]
 
     // Memory of a step.
     struct activations act;
@@ -156,6 +159,13 @@ CHECKED enum status learner_head_save(const struct learner *learner, const struc
                                       struct error *err);
 CHECKED enum status learner_head_load(struct learner *learner, const struct source *source,
                                       struct error *err);
+
+// learner_life.c
+size_t learner_fixed_bytes(const struct learner *learner); // all but rows
+size_t learner_row_bytes(const struct learner *learner, size_t table);
+CHECKED enum status learner_look(struct learner *learner, struct error *err); // after a step
+// What the tables' items of work came to: the first failure.
+CHECKED enum status learner_tables_status(const struct learner *learner, struct error *err);
 
 size_t learner_moment_items(const struct learner *learner);
 void learner_moments_move(struct learner *learner, size_t item);

@@ -1,13 +1,13 @@
 // The options of section `trainer.learner`.
 #include <math.h>
 
-#include "trainer/life.h"
 #include "trainer/learner.h"
+#include "trainer/rules.h"
 
 #define FIELD(name) offsetof(struct learner_settings, name)
 
 static const char *const optimisers[] = {"adagrad", "adam", NULL};
-static const char *const row_optimisers[] = {"row_adagrad", "adagrad", "adam", NULL};
+static const char *const row_optimisers[] = {"row_adagrad", "adagrad", "adam", "ftrl", NULL};
 static const char *const balances[] = {"fixed",  "metabalance", "pcgrad", "cagrad", "mgda",
                                        "imtl_g", "uncertainty", "dwa",    "famo",   NULL};
 _Static_assert(sizeof balances / sizeof balances[0] == LEARNER_BALANCES + 1, "a name a method");
@@ -63,7 +63,8 @@ static const struct option options[] = {
      .default_text = "row_adagrad",
      .choices = row_optimisers,
      .help = "Optimiser of embedding rows: Adagrad with one accumulator a row (row_adagrad) or one "
-             "a value (adagrad), or Adam on the rows present, corrected by the row's own count."},
+             "a value (adagrad), Adam on the rows present, corrected by the row's own count, or "
+             "FTRL-Proximal, whose constants a rule of `tables` sets."},
     {.key = "row_learning_rate",
      .type = OPTION_REAL,
      .offset = FIELD(row_learning_rate),
@@ -165,10 +166,19 @@ static const struct option options[] = {
      .minimum = 0,
      .maximum = 1,
      .help = "FAMO: weight decay of the tasks' weights."},
+    {.key = "memory_max",
+     .type = OPTION_BYTES,
+     .offset = FIELD(memory_max),
+     .default_text = "0",
+     .minimum = 0,
+     .maximum = 1e15,
+     .help = "Memory that weights, their gradients, optimisers' state and embedding rows may take "
+             "after a step: beyond, the least used rows of all tables leave, a sixteenth more than "
+             "must; 0 = no bound. Buffers of threads and of the stream are apart."},
     {.key = "tables",
      .type = OPTION_SECTIONS,
      .offset = FIELD(tables),
-     .table = &life_options,
+     .table = &table_rule_options,
      .help =
          "Rules for the rows of tables. Without any, every id gets a row at once and keeps it."},
 };

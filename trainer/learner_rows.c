@@ -53,8 +53,7 @@ void learner_rows_step(struct learner *learner, struct row_piece *piece, size_t 
         double clip = learner->settings.gradient_clip;
         double scale = sqrt(square) > clip ? clip / sqrt(square) : 1;
         uint32_t slot = touched->slots[u];
-        optimise_row(learner->settings.row_optimiser, table_values(table, slot),
-                     table_state(table, slot), gradient, dimension, learner->model->wide, scale,
-                     learner->settings.row_learning_rate, learner->settings.wide_learning_rate);
+        optimise_row(&learner->row_optimisers[piece->table], table_values(table, slot),
+                     table_state(table, slot), gradient, dimension, learner->model->wide, scale);
     }
 }

@@ -69,8 +69,9 @@ static uint64_t identity_options(uint64_t identity, const struct option_table *t
         const struct option *option = &table->options[i];
         const unsigned char *at = (const unsigned char *)settings + option->offset;
         const struct option_ints *ints = (const void *)at;
-        if (strcmp(option->key, "threads") == 0 || option->type == OPTION_SECTIONS)
-            continue; // rules of tables count for themselves
+        if (strcmp(option->key, "threads") == 0 || strcmp(option->key, "memory_max") == 0 ||
+            option->type == OPTION_SECTIONS)
+            continue; // bounds and rules count where there are any
         identity = hash_chain(identity, option->key, strlen(option->key));
         switch (option->type) {
         case OPTION_INT:
@@ -116,11 +117,13 @@ static uint64_t identity_of(const struct learner *learner) {
         identity = identity_add(identity, model->field_offset[f]);
         identity = identity_add(identity, model->spec.fields[f].multi);
     }
+    if (learner->settings.memory_max > 0)
+        identity = identity_add(identity, (uint64_t)learner->settings.memory_max);
     for (size_t t = 0; t < model->spec.table_count; t++) {
         if (!learner->lives[t].ruled)
             continue;
         identity = identity_add(identity, t);
-        identity = identity_options(identity, &life_options, &learner->lives[t].rule);
+        identity = identity_options(identity, &table_rule_options, &learner->lives[t].rule);
     }
     return identity;
 }

@@ -161,14 +161,6 @@ static void collect_work(void *self, size_t item, size_t worker) {
     learner->table_status[item] = status;
 }
 
-static void look_work(void *self, size_t item, size_t worker) {
-    (void)worker;
-    struct learner *learner = self;
-    learner->table_status[item] =
-        life_look(&learner->lives[item], &learner->model->tables[item], &learner->cuts[item],
-                  life_seconds(learner->batch->time_ms), &learner->table_error[item]);
-}
-
 static bool row_usable(const struct learner *learner, size_t row, const real *logits) {
     const struct minibatch *batch = learner->batch;
     for (size_t k = 0; k < learner->tasks; k++) {
@@ -351,17 +343,6 @@ static enum status lists_reserve(struct learner *learner, struct error *err) {
     return STATUS_OK;
 }
 
-// What the tables' items came to: the first failure.
-static enum status tables_status(const struct learner *learner, struct error *err) {
-    for (size_t t = 0; t < learner->model->spec.table_count; t++) {
-        if (learner->table_status[t] != STATUS_OK) {
-            *err = learner->table_error[t];
-            return learner->table_status[t];
-        }
-    }
-    return STATUS_OK;
-}
-
 static enum status collect(struct learner *learner, struct error *err) {
     enum status status = lists_reserve(learner, err);
     if (status != STATUS_OK)
@@ -373,7 +354,7 @@ static enum status collect(struct learner *learner, struct error *err) {
               look_up_work, learner);
     learner->settling_count = 0;
     lanes_run(learner->lanes, tables, collect_work, learner);
-    status = tables_status(learner, err);
+    status = learner_tables_status(learner, err);
     if (status == STATUS_OK)
         status = rows_cut(learner, err);
     return status == STATUS_OK ? learner_products_reserve(learner, err) : status;
@@ -473,8 +454,7 @@ enum status learner_step(struct learner *learner, const struct minibatch *batch,
         status = collect(learner, &reason);
         if (status == STATUS_OK) {
             learn(learner);
-            lanes_run(learner->lanes, learner->model->spec.table_count, look_work, learner);
-            status = tables_status(learner, &reason);
+            status = learner_look(learner, &reason);
         }
         if (status != STATUS_OK && err)
             *err = reason;

@@ -19,6 +19,7 @@
 //                 every sixteenth of the half-life
 //   rows_max      the table has more rows: the least used leave (by the same uses; of equal ones
 //                 those in lower slots) until it is a sixteenth below its bound
+//   memory_max    of the learner: the same over the rows of all tables, by their bytes
 //
 // For that a row keeps two numbers behind its optimiser's state: the second of event time of its
 // last use, and its uses as of then. A row that no step has used yet (imported, or learnt before
@@ -28,26 +29,14 @@
 #ifndef FRESHET_TRAINER_LIFE_H
 #define FRESHET_TRAINER_LIFE_H
 
-#include "model/spec.h"
 #include "model/table_cut.h"
-
-struct life_rule {
-    const char *feature; // whose table; "" = all tables that no other rule names
-    int64_t admit;       // sightings of an id before it has a row
-    double admit_share;  // probability that a sighting admits
-    int64_t admit_counters;
-    int64_t expire_after_ms; // 0 = never
-    double expire_uses;      // 0 = never
-    int64_t half_life_ms;    // of uses
-    int64_t rows_max;        // 0 = no bound
-};
-extern const struct option_table life_options;
+#include "trainer/rules.h"
 
 enum life_end { LIFE_AGE, LIFE_USES, LIFE_ROOM, LIFE_ENDS }; // why a row left
 enum { LIFE_SKETCH_ROWS = 4, LIFE_NUMBERS = 2 };
 struct life {
     bool ruled; // else every id gets its row at once, and nothing below is kept
-    struct life_rule rule;
+    struct table_rule rule;
     uint64_t seed; // of the table
     bool expires;  // rows may leave, and keep LIFE_NUMBERS behind their optimiser's state, ...
     size_t at;     // ... from this one of the row's state on
@@ -63,10 +52,11 @@ struct life {
 };
 
 // The rules of all tables, lives[spec->table_count]; the rules' own settings are copied, their
-// texts are not kept. STATUS_INVALID naming the rule: a feature that no table serves, two rules for
-// one table, a value out of range. STATUS_EXHAUSTED.
-CHECKED enum status lives_new(const struct option_sections *rules, const struct model_spec *spec,
-                              struct life **ret_lives, struct error *err);
+// texts are not kept. STATUS_INVALID as rules_assign; STATUS_EXHAUSTED.
+// bounded: rows of every table may leave, without a rule as well.
+CHECKED enum status lives_new(const struct option_sections *rules, bool bounded,
+                              const struct model_spec *spec, struct life **ret_lives,
+                              struct error *err);
 void lives_free(struct life *lives, size_t count); // NULL is fine
 
 // Whether an id (not 0) without a row gets one, seen `sightings` times at the step's so-manieth
@@ -83,6 +73,18 @@ void life_use(const struct life *life, const struct table *table, uint32_t slot,
 // After a step: rows leave whose life has ended. STATUS_EXHAUSTED.
 CHECKED enum status life_look(struct life *life, struct table *table, struct table_cut *cut,
                               uint32_t now_s, struct error *err);
+// The least used rows of several tables leave, until those that left weigh as much; all rows
+// together weigh no less. Of rows used alike those of earlier tables, then of lower slots.
+// STATUS_EXHAUSTED.
+struct life_room {
+    struct life *life;
+    struct table *table;
+    struct table_cut *cut;
+    uint64_t weight; // of a row
+};
+enum { LIFE_SPARE = 16 }; // the part of a bound that is made free when it is passed
+CHECKED enum status life_make_room(const struct life_room *rooms, size_t count, uint32_t now_s,
+                                   uint64_t weight, struct error *err);
 // Publishers know of all that left.
 void life_gone_clear(struct life *life);
 CHECKED enum status life_gone_add(struct life *life, uint64_t id, struct error *err);

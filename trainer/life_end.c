@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 
-enum { LOOKS = 16, SPARE = 16, KEY_HALVES = 1 << 16 };
+enum { LOOKS = 16, KEY_HALVES = 1 << 16 };
 
 // A row's life, as it lies behind the optimiser's state: whole seconds as bits, then a number.
 struct row_life {
@@ -135,43 +135,47 @@ static uint32_t key_of(const struct life *life, const struct table *table, uint3
 }
 
 // The half of a key, of the rows whose upper half is `upper` (all where it is KEY_HALVES), at which
-// `*count` rows are reached; lowers *count by those before.
-static uint32_t half_find(const struct life *life, const struct table *table, uint32_t now_s,
-                          uint32_t upper, size_t *count, uint32_t *counts) {
-    memset(counts, 0, KEY_HALVES * sizeof *counts);
-    for (uint32_t slot = 1; slot < table->slots; slot++) {
-        if (table_id(table, slot) == 0)
-            continue;
-        uint32_t key = key_of(life, table, slot, now_s);
-        if (upper == KEY_HALVES)
-            counts[key >> 16]++;
-        else if (key >> 16 == upper)
-            counts[key & (KEY_HALVES - 1)]++;
+// rows of `*weight` are reached; lowers *weight by those before.
+static uint32_t half_find(const struct life_room *rooms, size_t count, uint32_t now_s,
+                          uint32_t upper, uint64_t *weight, uint64_t *weights) {
+    memset(weights, 0, KEY_HALVES * sizeof *weights);
+    for (size_t i = 0; i < count; i++) {
+        for (uint32_t slot = 1; slot < rooms[i].table->slots; slot++) {
+            if (table_id(rooms[i].table, slot) == 0)
+                continue;
+            uint32_t key = key_of(rooms[i].life, rooms[i].table, slot, now_s);
+            if (upper == KEY_HALVES)
+                weights[key >> 16] += rooms[i].weight;
+            else if (key >> 16 == upper)
+                weights[key & (KEY_HALVES - 1)] += rooms[i].weight;
+        }
     }
     uint32_t half = 0;
-    for (; counts[half] < *count; half++)
-        *count -= counts[half];
+    for (; weights[half] < *weight; half++)
+        *weight -= weights[half];
     return half;
 }
 
-// The `count` least used rows leave.
-static enum status room_make(struct life *life, struct table *table, struct table_cut *cut,
-                             uint32_t now_s, size_t count, struct error *err) {
-    uint32_t *counts = memory_new(KEY_HALVES, sizeof *counts);
-    if (!counts)
-        return error_no_memory(err, KEY_HALVES * sizeof *counts, "making room in a table");
-    size_t equal = count; // rows that leave, of those at the last key
-    uint32_t upper = half_find(life, table, now_s, KEY_HALVES, &equal, counts);
-    uint32_t last = upper << 16 | half_find(life, table, now_s, upper, &equal, counts);
-    memory_free(counts);
+enum status life_make_room(const struct life_room *rooms, size_t count, uint32_t now_s,
+                           uint64_t weight, struct error *err) {
+    uint64_t *weights = memory_new(KEY_HALVES, sizeof *weights);
+    if (!weights)
+        return error_no_memory(err, KEY_HALVES * sizeof *weights, "making room for rows");
+    uint32_t upper = half_find(rooms, count, now_s, KEY_HALVES, &weight, weights);
+    uint32_t last = upper << 16 | half_find(rooms, count, now_s, upper, &weight, weights);
+    memory_free(weights);
     enum status status = STATUS_OK;
-    for (uint32_t slot = 1; slot < table->slots && status == STATUS_OK; slot++) {
-        if (table_id(table, slot) == 0)
-            continue;
-        uint32_t key = key_of(life, table, slot, now_s);
-        if (key < last || (key == last && equal > 0)) {
-            equal -= key == last;
-            status = row_end(life, table, cut, slot, LIFE_ROOM, err);
+    for (size_t i = 0; i < count; i++) {
+        const struct life_room *room = &rooms[i];
+        for (uint32_t slot = 1; slot < room->table->slots && status == STATUS_OK; slot++) {
+            if (table_id(room->table, slot) == 0)
+                continue;
+            uint32_t key = key_of(room->life, room->table, slot, now_s);
+            if (key > last || (key == last && weight == 0))
+                continue;
+            if (key == last)
+                weight -= weight < room->weight ? weight : room->weight;
+            status = row_end(room->life, room->table, room->cut, slot, LIFE_ROOM, err);
         }
     }
     return status;
@@ -191,6 +195,7 @@ enum status life_look(struct life *life, struct table *table, struct table_cut *
     }
     size_t rows = table_rows(table), most = (size_t)life->rule.rows_max;
     if (status == STATUS_OK && most > 0 && rows > most)
-        status = room_make(life, table, cut, now_s, rows - (most - most / SPARE), err);
+        status = life_make_room(&(struct life_room){life, table, cut, 1}, 1, now_s,
+                                rows - (most - most / LIFE_SPARE), err);
     return status;
 }

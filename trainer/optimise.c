@@ -40,12 +40,42 @@ void optimise_adam(real *w, real *m, real *v, const real *g, size_t count, doubl
     adam(w, m, v, g, count, (real)scale, (real)rate, (real)first, (real)second);
 }
 
-size_t optimise_row_state(int optimiser, size_t dimension, size_t wide) {
-    switch (optimiser) {
+VECTOR_CLONES
+static void ftrl_step(real *restrict w, real *restrict z, real *restrict n, const real *restrict g,
+                      size_t count, real factor, real alpha, real beta, real l1, real l2,
+                      real start) {
+    for (size_t i = 0; i < count; i++) {
+        real slope = g[i] * factor;
+        if (!(slope > (real)0 || slope < (real)0))
+            continue;
+        real root = real_sqrt(n[i]), sum = n[i] + slope * slope, grown = real_sqrt(sum);
+        if (!(n[i] > start)) // -sgn(w) l1 is sgn(z) l1
+            z[i] = w[i] > (real)0   ? -w[i] * ((beta + root) / alpha + l2) - l1
+                   : w[i] < (real)0 ? -w[i] * ((beta + root) / alpha + l2) + l1
+                                    : (real)0;
+        z[i] += slope - (grown - root) / alpha * w[i];
+        n[i] = sum;
+        real beyond = z[i] > l1 ? z[i] - l1 : z[i] < -l1 ? z[i] + l1 : (real)0;
+        w[i] = -beyond / ((beta + grown) / alpha + l2);
+    }
+}
+
+void optimise_ftrl(real *w, real *z, real *n, const real *g, size_t count, double scale,
+                   double alpha, const struct ftrl_settings *ftrl, real start) {
+    if (alpha > 0)
+        ftrl_step(w, z, n, g, count, (real)scale, (real)alpha, (real)ftrl->beta, (real)ftrl->l1,
+                  (real)ftrl->l2, start);
+}
+
+size_t optimise_row_state(const struct row_optimiser *of, size_t dimension, size_t wide) {
+    size_t wide_state = of->wide_ftrl ? 2 * wide : wide;
+    switch (of->optimiser) {
     case LEARNER_ROW_ADAGRAD:
-        return 1 + wide;
+        return 1 + wide_state;
     case LEARNER_ROW_ADAGRAD_FULL:
-        return dimension + wide;
+        return dimension + wide_state;
+    case LEARNER_ROW_FTRL:
+        return 2 * (dimension + wide);
     default:
         return 1 + 2 * (dimension + wide);
     }
@@ -72,25 +102,49 @@ static void row_adagrad(real *restrict w, real *restrict a, const real *restrict
         w[c] -= step * g[c];
 }
 
-void optimise_row(int optimiser, real *w, real *state, const real *g, size_t dimension, size_t wide,
-                  double scale, double rate, double wide_rate) {
-    size_t count = dimension + wide;
-    switch (optimiser) {
+// The wide weights where they do not step like the row: state [2][wide] behind the row's, or
+// accumulators [wide].
+static void wide_step(const struct row_optimiser *of, real *w, real *state, const real *g,
+                      size_t wide, double scale) {
+    if (of->wide_ftrl)
+        optimise_ftrl(w, state, state + wide, g, wide, scale, of->wide_rate, &of->ftrl, of->start);
+    else
+        optimise_adagrad(w, state, g, wide, scale, of->wide_rate);
+}
+
+static void row_adam(const struct row_optimiser *of, real *w, real *state, const real *g,
+                     size_t dimension, size_t wide, double scale) {
+    state[0] += (real)1;
+    uint64_t steps = (uint64_t)state[0];
+    size_t count = of->wide_ftrl ? dimension : dimension + wide;
+    real *m = state + 1, *v = m + count;
+    optimise_adam(w, m, v, g, dimension, scale, of->rate, steps);
+    if (of->wide_ftrl)
+        wide_step(of, w + dimension, v + count, g + dimension, wide, scale);
+    else
+        optimise_adam(w + dimension, m + dimension, v + dimension, g + dimension, wide, scale,
+                      of->wide_rate, steps);
+}
+
+void optimise_row(const struct row_optimiser *of, real *w, real *state, const real *g,
+                  size_t dimension, size_t wide, double scale) {
+    switch (of->optimiser) {
     case LEARNER_ROW_ADAGRAD:
-        row_adagrad(w, state, g, dimension, (real)scale, (real)rate);
-        optimise_adagrad(w + dimension, state + 1, g + dimension, wide, scale, wide_rate);
+        row_adagrad(w, state, g, dimension, (real)scale, (real)of->rate);
+        wide_step(of, w + dimension, state + 1, g + dimension, wide, scale);
         return;
     case LEARNER_ROW_ADAGRAD_FULL:
-        optimise_adagrad(w, state, g, dimension, scale, rate);
-        optimise_adagrad(w + dimension, state + dimension, g + dimension, wide, scale, wide_rate);
+        optimise_adagrad(w, state, g, dimension, scale, of->rate);
+        wide_step(of, w + dimension, state + dimension, g + dimension, wide, scale);
         return;
-    default: {
-        state[0] += (real)1;
-        real *m = state + 1, *v = m + count;
-        uint64_t steps = (uint64_t)state[0];
-        optimise_adam(w, m, v, g, dimension, scale, rate, steps);
-        optimise_adam(w + dimension, m + dimension, v + dimension, g + dimension, wide, scale,
-                      wide_rate, steps);
-    }
+    case LEARNER_ROW_FTRL:
+        optimise_ftrl(w, state, state + dimension, g, dimension, scale, of->rate, &of->ftrl,
+                      of->start);
+        state += 2 * dimension;
+        optimise_ftrl(w + dimension, state, state + wide, g + dimension, wide, scale, of->wide_rate,
+                      &of->ftrl, of->start);
+        return;
+    default:
+        row_adam(of, w, state, g, dimension, wide, scale);
     }
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "trainer/json.h"
+#include "trainer/report_tables.h"
 
 static void measures_json(const struct evaluate_measures *measures, struct buffer *into) {
     buffer_append_text(into, "{\"count\":%" PRIu64 ",\"positives\":%" PRIu64, measures->count,
@@ -114,7 +115,10 @@ void report_json(const struct report *report, struct buffer *into) {
         }
         buffer_append_text(into, "]}");
     }
-    buffer_append_text(into, "]}");
+    buffer_append_byte(into, ']');
+    if (report->learner)
+        report_tables_json(report->learner, into);
+    buffer_append_byte(into, '}');
 }
 
 static void number_print(FILE *stream, int decimals, double value) {

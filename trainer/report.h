@@ -8,18 +8,21 @@
 #include "trainer/domains.h"
 #include "trainer/measure.h"
 
+struct learner;
 struct report {
     struct evaluate *evaluate;
     const struct measure *measure; // AUC within users and drift; NULL = without
     const struct spec *spec;       // names of tasks
     const struct domains *domains; // names of domains
     size_t domain_count;           // domains with measures of their own, `unknown` included
+    struct learner *learner;       // what has become of its rows; NULL = without
 };
 
 // {"tasks":[{"task":"click","all":M,"popularity":[{"bucket":"head","measures":M}],
 // "users":{"auc":..,"auc_error":..,"users":..,"labels":..},
 // "drift":{"normalised_entropy":{"adwin":ALARMS,"page_hinkley":ALARMS},"calibration":{..}},
-// "domains":[{"domain":"1","measures":M,"popularity":[..]}]}]} with
+// "domains":[{"domain":"1","measures":M,"popularity":[..]}]}],
+// "tables":[..] as report_tables.h says} with
 // M = {"ever":{"count":..,"positives":..,"auc":..,"auc_error":..,"logloss":..,
 // "normalised_entropy":..,"calibration":..},"recent":{...}}; null where a measure has no value.
 void report_json(const struct report *report, struct buffer *into);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "trainer/life.h"
+#include "trainer/rules.h"
 
 #define FIELD(name) offsetof(struct trainer_settings, name)
 
@@ -137,7 +137,7 @@ size_t trainer_popularity_column(const struct trainer_settings *settings, const 
 // Rows of impressions that wait for labels stay: they will be learnt from within the window.
 static enum status check_expiry(const struct trainer_settings *settings, const struct spec *spec,
                                 struct error *err) {
-    const struct life_rule *rules = settings->learner.tables.items;
+    const struct table_rule *rules = settings->learner.tables.items;
     for (size_t i = 0; i < settings->learner.tables.count; i++)
         for (size_t task = 0; task < spec->tasks.count; task++)
             if (rules[i].expire_after_ms > 0 &&

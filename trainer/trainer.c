@@ -430,5 +430,6 @@ struct report trainer_report(struct trainer *trainer) {
         .spec = trainer->setup.spec,
         .domains = trainer->domains,
         .domain_count = (size_t)trainer->setup.settings->measure_domains,
+        .learner = trainer->learner,
     };
 }

@@ -2,6 +2,7 @@
 // and leave again, and a row that left is gone from Redis.
 #include "tests/scorer/rig.h"
 
+#include <math.h>
 #include <string.h>
 
 #include <hiredis/hiredis.h>
@@ -9,7 +10,7 @@
 #include "base/hash.h"
 #include "record/example.h"
 #include "record/redis_layout.h"
-#include "trainer/life.h"
+#include "trainer/rules.h"
 
 enum { ROUNDS = 80, A_ROUND = 6, ROUND_MS = 1000, ITEMS = 40, GONE_FROM = 40 };
 
@@ -64,18 +65,24 @@ static size_t redis_rows(const struct rig *rig, uint32_t table, uint64_t id_most
 }
 
 static void with_rules(struct bed *bed) {
-    static struct life_rule rules[] = {{.feature = "item",
-                                        .admit = 2,
-                                        .admit_share = 1,
-                                        .admit_counters = 256,
-                                        .expire_after_ms = 20000,
-                                        .half_life_ms = 60000},
-                                       {.feature = "",
-                                        .admit = 1,
-                                        .admit_share = .7,
-                                        .admit_counters = 64,
-                                        .half_life_ms = 20000,
-                                        .rows_max = 9}};
+    static struct table_rule rules[] = {{.feature = "item",
+                                         .wide_optimiser = TABLE_WIDE_FTRL,
+                                         .ftrl = {1, .1, 0},
+                                         .admit = 2,
+                                         .admit_share = 1,
+                                         .learning_rate = INFINITY,
+                                         .wide_learning_rate = INFINITY,
+                                         .admit_counters = 256,
+                                         .expire_after_ms = 20000,
+                                         .half_life_ms = 60000},
+                                        {.feature = "",
+                                         .admit = 1,
+                                         .admit_share = .7,
+                                         .learning_rate = INFINITY,
+                                         .wide_learning_rate = INFINITY,
+                                         .admit_counters = 64,
+                                         .half_life_ms = 20000,
+                                         .rows_max = 9}};
     bed->settings.learner.tables = (struct option_sections){rules, 2};
     bed->spec.rates.count = 0; // they have their own test
 }

@@ -55,10 +55,10 @@ static double loss_of(struct bench *bench, size_t k) {
 
 static void bench_init(struct bench *bench, const struct model_spec *spec) {
     struct error err;
-    const size_t state_width[3] = {1, 1, 1};
+    const struct table_state_shape shapes[3] = {{1, 0}, {1, 0}, {1, 0}};
     *bench = (struct bench){.active = {true, true, true}};
     bench->lists[0] = bench->list_slots;
-    assert_int_equal(network_new(spec, state_width, 0, &bench->model, &err), STATUS_OK);
+    assert_int_equal(network_new(spec, shapes, &bench->model, &err), STATUS_OK);
     struct model *model = bench->model;
     assert_int_equal(minibatch_init(&bench->batch, spec, FIXTURE_ROWS, &err), STATUS_OK);
     fixture_batch(&bench->batch, spec, 3, 4);

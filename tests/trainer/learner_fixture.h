@@ -103,20 +103,29 @@ static inline struct learner_settings fixture_settings(void) {
 
 // Rules that touch every table.
 static inline struct option_sections fixture_tables(void) {
-    static struct life_rule rules[] = {
+    static struct table_rule rules[] = {
         {.feature = "author",
          .admit = 3,
          .admit_share = 1,
          .admit_counters = 64,
          .expire_after_ms = 180000,
-         .half_life_ms = 600000},
+         .half_life_ms = 600000,
+         .optimiser = TABLE_ADAM,
+         .learning_rate = .01,
+         .wide_optimiser = TABLE_WIDE_FTRL,
+         .wide_learning_rate = INFINITY,
+         .ftrl = {1, .05, .01}},
         {.feature = "",
          .admit = 2,
          .admit_share = .5,
          .admit_counters = 64,
          .expire_uses = .9,
          .half_life_ms = 300000,
-         .rows_max = 6},
+         .rows_max = 6,
+         .learning_rate = INFINITY,
+         .wide_optimiser = TABLE_WIDE_FTRL,
+         .wide_learning_rate = .2,
+         .ftrl = {1, .02, 0}},
     };
     return (struct option_sections){rules, 2};
 }

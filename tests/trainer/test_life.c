@@ -1,31 +1,33 @@
-// The life of embedding rows: who is admitted, by count and by chance; who leaves, by age, by use
-// and for room; and which rules are refused.
+// Rules of tables: which ids are admitted, by count and by chance; which rows leave, by age, by use
+// and for room; the bound on memory; optimisers of single tables; what is refused.
 #include "tests/trainer/learner_fixture.h"
 
-#include "base/hash.h"
+#include "trainer/learner_inside.h"
 
 #define OK(call) assert_int_equal((call), STATUS_OK)
 
-static struct life_rule rule_of(const char *feature) {
-    return (struct life_rule){.feature = feature,
-                              .admit = 1,
-                              .admit_share = 1,
-                              .admit_counters = 4096,
-                              .half_life_ms = 604800000};
+static struct table_rule rule_of(const char *feature) {
+    return (struct table_rule){.feature = feature,
+                               .admit = 1,
+                               .admit_share = 1,
+                               .admit_counters = 4096,
+                               .half_life_ms = 604800000,
+                               .learning_rate = INFINITY,
+                               .wide_learning_rate = INFINITY};
 }
 
-static struct life *lives_of(struct life_rule *rules, size_t count) {
+static struct life *lives_of(struct table_rule *rules, size_t count) {
     struct model_spec spec = fixture_spec();
     struct option_sections sections = {rules, count};
     struct life *lives = NULL;
     struct error err;
-    OK(lives_new(&sections, &spec, &lives, &err));
+    OK(lives_new(&sections, false, &spec, &lives, &err));
     return lives;
 }
 
 static void a_count_admits_at_its_sighting_and_never_late(void **state) {
     (void)state;
-    struct life_rule rule = rule_of("user");
+    struct table_rule rule = rule_of("user");
     rule.admit = 4;
     rule.admit_counters = 256; // less than there are ids: some come early
     struct life *lives = lives_of(&rule, 1);
@@ -47,7 +49,7 @@ static void a_count_admits_at_its_sighting_and_never_late(void **state) {
 
 static void old_sightings_fade(void **state) {
     (void)state;
-    struct life_rule rule = rule_of("user");
+    struct table_rule rule = rule_of("user");
     rule.admit = 2;
     rule.admit_counters = 64;
     struct life *lives = lives_of(&rule, 1);
@@ -61,7 +63,7 @@ static void old_sightings_fade(void **state) {
 
 static void chance_admits_its_share_and_always_the_same_ids(void **state) {
     (void)state;
-    struct life_rule rule = rule_of("");
+    struct table_rule rule = rule_of("");
     rule.admit_share = .1;
     struct life *lives = lives_of(&rule, 1), *again = lives_of(&rule, 1);
     uint64_t many = 0;
@@ -93,7 +95,7 @@ static void an_id_reads_and_teaches_the_default_row_until_it_is_admitted(void **
     struct error err;
     struct model_spec spec = fixture_spec();
     struct learner_settings settings = fixture_settings();
-    struct life_rule rule = rule_of("friend"); // of users as well: they share the table
+    struct table_rule rule = rule_of("friend"); // of users as well: they share the table
     rule.admit = 3;
     settings.tables = (struct option_sections){&rule, 1};
     struct learner *learner = fixture_learner(&spec, &settings);
@@ -161,7 +163,7 @@ static bool has(struct learner *learner, uint64_t id) {
     return model_row_get(learner_model(learner), 0, id, row);
 }
 
-static struct learner *ruled(struct life_rule rule, struct minibatch *batch) {
+static struct learner *ruled(struct table_rule rule, struct minibatch *batch) {
     struct model_spec spec = fixture_spec();
     struct learner_settings settings = fixture_settings();
     struct error err;
@@ -178,7 +180,7 @@ static void finish(struct learner *learner, struct minibatch *batch) {
 static void a_row_leaves_at_its_age_and_may_come_back(void **state) {
     (void)state;
     struct minibatch batch;
-    struct life_rule rule = rule_of("user");
+    struct table_rule rule = rule_of("user");
     rule.expire_after_ms = 160000;
     struct learner *learner = ruled(rule, &batch);
     use(learner, &batch, 1, 1700000000);
@@ -206,7 +208,7 @@ static void a_row_leaves_at_its_age_and_may_come_back(void **state) {
 static void rows_begin_their_life_when_the_time_is_known(void **state) {
     (void)state;
     struct minibatch batch;
-    struct life_rule rule = rule_of("user");
+    struct table_rule rule = rule_of("user");
     rule.expire_after_ms = 16000;
     struct learner *learner = ruled(rule, &batch);
     use(learner, &batch, 1, 0);
@@ -222,7 +224,7 @@ static void rows_begin_their_life_when_the_time_is_known(void **state) {
 static void a_row_leaves_when_its_uses_have_faded(void **state) {
     (void)state;
     struct minibatch batch;
-    struct life_rule rule = rule_of("user");
+    struct table_rule rule = rule_of("user");
     rule.expire_uses = .4;
     rule.half_life_ms = 100000;
     struct learner *learner = ruled(rule, &batch);
@@ -245,7 +247,7 @@ static void the_least_used_rows_make_room(void **state) {
     (void)state;
     enum { IDS = 200, MOST = 48 };
     struct minibatch batch;
-    struct life_rule rule = rule_of("user");
+    struct table_rule rule = rule_of("user");
     rule.rows_max = MOST;
     rule.half_life_ms = 50000;
     struct learner *learner = ruled(rule, &batch);
@@ -278,7 +280,90 @@ static void the_least_used_rows_make_room(void **state) {
     finish(learner, &batch);
 }
 
-static void refused(struct life_rule *rules, size_t count, const char *reason) {
+// Many ids a step: rows, weights and state stay within the bound, and the rows used most stay.
+static void a_bound_on_memory_holds_after_every_step(void **state) {
+    (void)state;
+    struct model_spec spec = fixture_spec();
+    struct learner_settings settings = fixture_settings();
+    struct minibatch batch;
+    struct learner_report report;
+    struct error err;
+    uint64_t prints[2];
+    for (int64_t threads = 1; threads <= 2; threads++) {
+        settings.threads = threads;
+        settings.memory_max = INT64_C(1) << 40;
+        struct learner *learner = fixture_learner(&spec, &settings);
+        size_t fixed = learner_fixed_bytes(learner), most = 60000;
+        learner_free(learner);
+        settings.memory_max = (int64_t)(fixed + most);
+        learner = fixture_learner(&spec, &settings);
+        OK(minibatch_init(&batch, &spec, FIXTURE_ROWS, &err));
+        for (uint64_t step = 0; step < 60; step++) {
+            fixture_batch(&batch, &spec, step, 1);
+            batch.time_ms = INT64_C(1700000000000) + (int64_t)step * 3600000;
+            for (size_t i = 1; i < FIXTURE_ROWS; i++) // users but the first come once
+                batch.ids[i] = 1000 + step * FIXTURE_ROWS + i;
+            batch.ids[0] = 7;
+            OK(learner_step(learner, &batch, &report, &err));
+            size_t bytes = 0;
+            for (size_t t = 0; t < spec.table_count; t++) {
+                struct learner_table_life life = learner_table_life(learner, t);
+                bytes += life.rows * life.row_bytes;
+            }
+            assert_true(bytes <= most);
+            assert_true(step < 40 || bytes > most / 2);
+            assert_true(has(learner, 7));
+        }
+        assert_true(learner_table_life(learner, 0).displaced > 100);
+        assert_int_equal(model_table_rows(learner_model(learner), 1), 3); // few, and often used
+        prints[threads - 1] = learner_fingerprint(learner);
+        finish(learner, &batch);
+    }
+    assert_true(prints[0] == prints[1]);
+}
+
+static void a_bound_below_the_fixed_part_is_refused(void **state) {
+    (void)state;
+    struct model_spec spec = fixture_spec();
+    struct learner_settings settings = fixture_settings();
+    struct learner *learner = NULL;
+    struct error err;
+    settings.memory_max = 1000;
+    assert_int_equal(learner_new(&spec, &settings, fixture_weights, 0, &learner, &err),
+                     STATUS_INVALID);
+    assert_non_null(strstr(err.message, "memory_max`: 1000 bytes, but the model takes"));
+}
+
+// Wide weights by FTRL with a strong L1 stay at 0, those of other tables do not.
+static void ftrl_keeps_wide_weights_of_its_table_at_zero(void **state) {
+    (void)state;
+    struct model_spec spec = fixture_spec();
+    struct learner_settings settings = fixture_settings();
+    struct table_rule rule = rule_of("user");
+    rule.wide_optimiser = TABLE_WIDE_FTRL;
+    rule.ftrl = (struct ftrl_settings){1, 1000, 0};
+    settings.tables = (struct option_sections){&rule, 1};
+    struct learner *learner = fixture_learner(&spec, &settings);
+    fixture_learn(learner, 1, 10, 1);
+    size_t zeroes[2] = {0}, others[2] = {0}, moved = 0;
+    for (size_t table = 0; table < 2; table++) {
+        size_t width = model_table_width(learner_model(learner), table);
+        for (uint64_t id = 1; id < 12; id++) {
+            float row[16];
+            if (!model_row_get(learner_model(learner), table, id, row))
+                continue;
+            for (size_t k = width - FIXTURE_TASKS; k < width; k++)
+                *(row[k] < 0 || row[k] > 0 ? &others[table] : &zeroes[table]) += 1;
+            moved += row[0] < 0 || row[0] > 0;
+        }
+    }
+    assert_true(zeroes[0] > 20 && others[0] == 0);
+    assert_true(others[1] > 5);
+    assert_true(moved > 10); // embeddings step as ever
+    learner_free(learner);
+}
+
+static void refused(struct table_rule *rules, size_t count, const char *reason) {
     struct model_spec spec = fixture_spec();
     struct learner_settings settings = fixture_settings();
     struct learner *learner = NULL;
@@ -292,7 +377,7 @@ static void refused(struct life_rule *rules, size_t count, const char *reason) {
 
 static void rules_that_do_not_fit_are_refused_by_name(void **state) {
     (void)state;
-    struct life_rule rules[2] = {rule_of("user"), rule_of("colour")};
+    struct table_rule rules[2] = {rule_of("user"), rule_of("colour")};
     refused(rules, 2, "tables[1].feature`: `colour` is none");
     rules[1] = rule_of("friend");
     refused(rules, 2, "tables[1].feature`: the table of `friend` has a rule already");
@@ -309,13 +394,16 @@ static void rules_that_do_not_fit_are_refused_by_name(void **state) {
     rules[0] = rule_of("user");
     rules[0].half_life_ms = 0;
     refused(rules, 1, "tables[0].half_life`");
+    rules[0] = rule_of("user");
+    rules[0].ftrl.l1 = -1;
+    refused(rules, 1, "tables[0].ftrl_l1`");
 }
 
 static void another_rule_is_another_model(void **state) {
     (void)state;
     struct model_spec spec = fixture_spec();
     struct learner_settings settings = fixture_settings();
-    struct life_rule rule = rule_of("user");
+    struct table_rule rule = rule_of("user");
     uint64_t prints[3];
     for (size_t i = 0; i < 3; i++) {
         rule.admit = 1 + (int64_t)i;
@@ -337,6 +425,9 @@ int main(void) {
         cmocka_unit_test(rows_begin_their_life_when_the_time_is_known),
         cmocka_unit_test(a_row_leaves_when_its_uses_have_faded),
         cmocka_unit_test(the_least_used_rows_make_room),
+        cmocka_unit_test(a_bound_on_memory_holds_after_every_step),
+        cmocka_unit_test(a_bound_below_the_fixed_part_is_refused),
+        cmocka_unit_test(ftrl_keeps_wide_weights_of_its_table_at_zero),
         cmocka_unit_test(rules_that_do_not_fit_are_refused_by_name),
         cmocka_unit_test(another_rule_is_another_model),
     };

@@ -36,7 +36,7 @@ static struct report report_made(struct evaluate **ret_evaluate, struct domains 
                                            tally_label_of(positive ? 1 : -1, positive ? 1 : 0, 1)};
         assert_int_equal(evaluate_add(*ret_evaluate, &label, NULL), STATUS_OK);
     }
-    return (struct report){*ret_evaluate, NULL, &spec, *ret_domains, 3};
+    return (struct report){*ret_evaluate, NULL, &spec, *ret_domains, 3, NULL};
 }
 
 static void json_tells_tasks_and_domains(void **state) {

@@ -1,12 +1,14 @@
 // The fold under the runner: what it counts, predicts, measures and learns, and that crashes,
 // batches and threads change none of it.
+#include <math.h>
 #include <string.h>
 
 #include "base/disk.h"
 #include "record/example.h"
 #include "stage/checkpoint.h"
 #include "tests/trainer/bed.h"
-#include "trainer/life.h"
+#include "trainer/report_tables.h"
+#include "trainer/rules.h"
 
 #define OK(call) assert_int_equal((call), STATUS_OK)
 
@@ -196,19 +198,23 @@ static void filled_again(struct bed *bed) {
 
 // Rows come at their second sighting, and leave for room, by age and by use.
 static void with_rules(struct bed *bed) {
-    static struct life_rule rules[] = {{.feature = "item",
-                                        .admit = 2,
-                                        .admit_share = .8,
-                                        .admit_counters = 64,
-                                        .expire_after_ms = 1000,
-                                        .half_life_ms = 2000,
-                                        .rows_max = 20},
-                                       {.feature = "",
-                                        .admit = 1,
-                                        .admit_share = 1,
-                                        .admit_counters = 64,
-                                        .expire_uses = 2,
-                                        .half_life_ms = 1000}};
+    static struct table_rule rules[] = {{.feature = "item",
+                                         .admit = 2,
+                                         .admit_share = .8,
+                                         .learning_rate = INFINITY,
+                                         .wide_learning_rate = INFINITY,
+                                         .admit_counters = 64,
+                                         .expire_after_ms = 1000,
+                                         .half_life_ms = 2000,
+                                         .rows_max = 20},
+                                        {.feature = "",
+                                         .admit = 1,
+                                         .admit_share = 1,
+                                         .learning_rate = INFINITY,
+                                         .wide_learning_rate = INFINITY,
+                                         .admit_counters = 64,
+                                         .expire_uses = 2,
+                                         .half_life_ms = 1000}};
     bed->settings.learner.tables = (struct option_sections){rules, 2};
 }
 
@@ -252,6 +258,52 @@ static void batches_and_crashes_change_nothing_of_the_life_of_rows(void **state)
         bed_deinit(&bed);
     }
     assert_true(crashes > 1);
+}
+
+// `before`, then the value.
+static void assert_says(const struct buffer *text, const char *before, uint64_t value) {
+    char wanted[256];
+    snprintf(wanted, sizeof wanted, "%s%llu", before, (unsigned long long)value);
+    if (strstr((const char *)text->data, wanted) == NULL)
+        fail_msg("expected `%s` in: %s", wanted, (const char *)text->data);
+}
+
+static void what_became_of_rows_is_told_to_versions_and_metrics(void **state) {
+    (void)state;
+    struct bed bed;
+    struct bed_result result;
+    struct trainer *trainer;
+    struct metrics *metrics;
+    struct buffer text;
+    struct error err;
+    ruled_again(&bed);
+    bed_run(&bed, 64, 0, NULL, &trainer, &result);
+    struct learner_table_life life = learner_table_life(trainer_learner(trainer), 1);
+    assert_true(life.displaced > 0 && life.unadmitted > 0);
+    struct report report = trainer_report(trainer);
+    buffer_init(&text);
+    report_json(&report, &text);
+    buffer_append_byte(&text, 0);
+    assert_says(&text, "\"tables\":[{\"feature\":\"user\",\"rows\":", 17);
+    assert_says(&text, "\"rows_max\":20,\"admitted\":", life.admitted);
+    assert_says(&text, "\"displaced\":", life.displaced);
+    OK(metrics_new(&metrics, &err));
+    report_tables_gauges(trainer_learner(trainer), metrics);
+    buffer_reset(&text);
+    metrics_render(metrics, &text);
+    buffer_append_byte(&text, 0);
+    assert_says(&text, "freshet_trainer_table_rows{feature=\"item\"} ", life.rows);
+    assert_says(&text, "freshet_trainer_table_bytes{feature=\"item\"} ",
+                life.rows * life.row_bytes);
+    assert_says(&text,
+                "freshet_trainer_table_changes_total{feature=\"item\",change=\"displaced\"} ",
+                life.displaced);
+    assert_says(&text, "freshet_trainer_unadmitted_sightings_total{feature=\"item\"} ",
+                life.unadmitted);
+    metrics_free(metrics);
+    buffer_deinit(&text);
+    trainer_free(trainer);
+    bed_deinit(&bed);
 }
 
 static void a_crash_at_any_commit_changes_nothing(void **state) {
@@ -518,6 +570,7 @@ int main(void) {
         cmocka_unit_test(labels_at_once_are_predicted_by_the_step_itself),
         cmocka_unit_test(a_crash_at_any_commit_changes_nothing),
         cmocka_unit_test(batches_and_crashes_change_nothing_of_the_life_of_rows),
+        cmocka_unit_test(what_became_of_rows_is_told_to_versions_and_metrics),
         cmocka_unit_test(a_checkpoint_amid_shared_rows_changes_nothing),
         cmocka_unit_test(a_crash_at_any_write_to_disk_changes_nothing),
         cmocka_unit_test(rows_damaged_on_disk_are_passed_over_for_a_generation_with_others),
