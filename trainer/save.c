@@ -55,6 +55,8 @@ void save_state(const struct trainer *trainer, struct buffer *into) {
     queue_save(trainer, into);
     rows_save(&trainer->batch, &trainer->shape, into);
     measure_save(trainer->measure, into);
+    if (trainer->shuffle != NULL)
+        shuffle_save(trainer->shuffle, into);
 }
 
 enum status save_write(struct trainer *trainer, struct checkpoint_writer *writer,
@@ -140,6 +142,16 @@ static enum status head_load(struct trainer *trainer, struct wire *in, struct er
     return STATUS_OK;
 }
 
+// The shuffle buffer is there when it was in use; it begins empty when it was not.
+static enum status rows_waiting_load(struct trainer *trainer, struct wire *in, struct error *err) {
+    if (trainer->shuffle != NULL)
+        return shuffle_load(trainer->shuffle, in, err);
+    return error_set(
+        err, STATUS_CHANGED,
+        "could not read the trainer's state: it was saved with `trainer.shuffle_rows`; "
+        "set it again, or let the trainer finish first");
+}
+
 static enum status state_load(struct trainer *trainer, struct wire *in, struct error *err) {
     enum status status = head_load(trainer, in, err);
     if (status == STATUS_OK)
@@ -154,6 +166,8 @@ static enum status state_load(struct trainer *trainer, struct wire *in, struct e
         status = rows_load(&trainer->batch, &trainer->shape, in, err);
     if (status == STATUS_OK)
         status = measure_load(trainer->measure, in, err);
+    if (status == STATUS_OK && in->at != in->end)
+        status = rows_waiting_load(trainer, in, err);
     bool odd = trainer->queue.shared && trainer->queue.batch.rows != trainer->batch.rows;
     if (status == STATUS_OK && (in->bad || in->at != in->end || odd))
         status = error_set(err, STATUS_CORRUPT, "could not read the trainer's state: malformed");

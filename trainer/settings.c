@@ -59,6 +59,16 @@ static const struct option options[] = {
      .maximum = 86400000.0,
      .help = "A minibatch is learnt from, though not full, when an example is this much later than "
              "its first row; 0 lets it wait until it is full."},
+    {.key = "shuffle_rows",
+     .type = OPTION_INT,
+     .offset = FIELD(shuffle_rows),
+     .default_text = "0",
+     .minimum = 0,
+     .maximum = 10000000,
+     .help =
+         "Rows that wait in memory to be learnt in a drawn order, so that minibatches mix domains "
+         "and hours (Sheng et al., 2021, section 4.4); a row waits for as many others on average. "
+         "0 learns rows as they come. Predictions and measures do not wait."},
     {.key = "measure_domains",
      .type = OPTION_INT,
      .offset = FIELD(measure_domains),

@@ -15,6 +15,7 @@ struct trainer_settings {
     int64_t predict_rows;        // predictions made at once
     int64_t pending_max;         // impressions whose predictions wait for final labels
     int64_t batch_event_ms;      // a minibatch spans at most this much event time; 0 = any
+    int64_t shuffle_rows;        // that wait to be learnt in a drawn order; 0 = learnt as they come
     int64_t measure_domains;     // domains with measures of their own
     int64_t measure_window_ms;   // recent measures: length of one window of event time ...
     int64_t measure_windows;     // ... and their number

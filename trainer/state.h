@@ -8,6 +8,7 @@
 #include "trainer/chain.h"
 #include "trainer/counting.h"
 #include "trainer/pending.h"
+#include "trainer/shuffle.h"
 #include "trainer/trainer.h"
 
 // Why records were dropped; the names stand in trainer.c.
@@ -88,6 +89,7 @@ struct trainer {
     struct counting *counting;
     struct predict_queue queue;
     struct minibatch batch;
+    struct shuffle *shuffle; // NULL: rows are learnt as they come
     struct measure *measure;
     size_t popularity_column; // of an example's ids, or TRAINER_NO_COLUMN
     struct learner *learner;
@@ -105,6 +107,8 @@ struct trainer {
 CHECKED enum status train_fold(struct trainer *trainer, const struct log_record *record,
                                struct error *err);
 CHECKED enum status train_predict(struct trainer *trainer, struct error *err); // all that is queued
+// Learns from all rows of the shuffle buffer; a minibatch may be left that is not full.
+CHECKED enum status train_drain(struct trainer *trainer, struct error *err);
 // Predicts what is queued, then learns from the minibatch, if it has rows.
 CHECKED enum status train_learn(struct trainer *trainer, struct error *err);
 

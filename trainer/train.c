@@ -286,7 +286,7 @@ static struct learnable learnable_of(const struct trainer *trainer, const struct
     return learnable;
 }
 
-static enum status learn_take(struct trainer *trainer, const struct log_record *record,
+static enum status learn_take(struct trainer *trainer, int64_t now_ms,
                               const struct example *example, uint32_t domain, const float *rates,
                               const struct learnable *learnable, struct error *err) {
     struct minibatch *batch = &trainer->batch;
@@ -299,7 +299,7 @@ static enum status learn_take(struct trainer *trainer, const struct log_record *
     if (status != STATUS_OK)
         return status;
     if (row == 0)
-        trainer->batch_first_ms = record->timestamp_ms;
+        trainer->batch_first_ms = now_ms;
     for (size_t task = 0; task < trainer->shape.task_count; task++) {
         if (learnable->tasks >> task & 1) {
             batch->labels[task * batch->capacity + row] = learnable->labels[task];
@@ -309,6 +309,40 @@ static enum status learn_take(struct trainer *trainer, const struct log_record *
     if (example->accepted_ms > trainer->batch_accepted_ms)
         trainer->batch_accepted_ms = example->accepted_ms;
     return STATUS_OK;
+}
+
+// A row drawn from the shuffle buffer, as if its record came now.
+static enum status row_draw(struct trainer *trainer, int64_t now_ms, struct error *err) {
+    struct shuffle_row row = shuffle_draw(trainer->shuffle);
+    struct example example;
+    enum status status =
+        example_decode(&trainer->example_shape, row.bytes, row.length, &example, NULL);
+    REQUIRE(status == STATUS_OK); // it was decoded when it came
+    struct learnable learnable = learnable_of(trainer, &example, example.mask & all_tasks(trainer));
+    return learn_take(trainer, now_ms, &example, row.domain, row.rates, &learnable, err);
+}
+
+// A row to be learnt: into the minibatch, or into the shuffle buffer, which gives another.
+static enum status row_take(struct trainer *trainer, const struct log_record *record,
+                            const struct example *example, uint32_t domain, const float *rates,
+                            const struct learnable *learnable, struct error *err) {
+    if (trainer->shuffle == NULL)
+        return learn_take(trainer, record->timestamp_ms, example, domain, rates, learnable, err);
+    struct shuffle_row row = {record->value, record->value_length, domain, rates};
+    enum status status = STATUS_OK;
+    if (shuffle_full(trainer->shuffle))
+        status = row_draw(trainer, record->timestamp_ms, err);
+    return status == STATUS_OK ? shuffle_put(trainer->shuffle, &row, err) : status;
+}
+
+enum status train_drain(struct trainer *trainer, struct error *err) {
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && trainer->shuffle != NULL && shuffle_rows(trainer->shuffle) > 0) {
+        status = row_draw(trainer, trainer->batch_first_ms, err);
+        if (status == STATUS_OK && trainer->batch.rows == trainer->batch.capacity)
+            status = train_learn(trainer, err);
+    }
+    return status;
 }
 
 // The rates that the impression was predicted with, before its entry may go; NULL = not known.
@@ -335,7 +369,7 @@ static enum status share_decide(struct trainer *trainer, bool scores, bool learn
     struct predict_queue *queue = &trainer->queue;
     if (scores && learns) {
         if (queue->batch.rows == 0 && trainer->batch.rows == 0)
-            queue->shared = learner_step_predicts(trainer->learner);
+            queue->shared = trainer->shuffle == NULL && learner_step_predicts(trainer->learner);
         return STATUS_OK;
     }
     if (!queue->shared || !(scores || learns))
@@ -376,7 +410,7 @@ static enum status example_take(struct trainer *trainer, const struct log_record
         status = final_take(trainer, record->slot, example,
                             (example->kind & EXAMPLE_FINAL) != 0 ? mask : 0, err);
     if (status == STATUS_OK && learnable.tasks != 0)
-        status = learn_take(trainer, record, example, domain, rates, &learnable, err);
+        status = row_take(trainer, record, example, domain, rates, &learnable, err);
     else if (status == STATUS_OK && learns)
         counts->records_dropped[mask == 0 ? RECORD_NOTHING_SETTLED : RECORD_INVALID_LABEL]++;
     if (status == STATUS_OK && !learns && !scores)

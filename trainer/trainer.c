@@ -89,6 +89,9 @@ enum status trainer_begin(struct trainer *trainer, struct error *err) {
     if (status == STATUS_OK)
         status = minibatch_init(&trainer->batch, &trainer->shape,
                                 (size_t)settings->learner.batch_rows, err);
+    if (status == STATUS_OK && settings->shuffle_rows > 0)
+        status = shuffle_new((size_t)settings->shuffle_rows, counting_columns(trainer->counting),
+                             (uint64_t)trainer->shape.settings.seed, &trainer->shuffle, err);
     if (status == STATUS_OK)
         status = measure_new(&measured, &trainer->measure, err);
     if (status == STATUS_OK)
@@ -106,6 +109,7 @@ void trainer_end(struct trainer *trainer) {
     memory_free(queue->impressions);
     memory_free(queue->final_masks);
     memory_free(queue->logits);
+    shuffle_free(trainer->shuffle);
     pending_free(trainer->pending);
     counting_free(trainer->counting);
     memory_free(trainer->rates);
@@ -115,6 +119,7 @@ void trainer_end(struct trainer *trainer) {
     trainer->measure = NULL;
     trainer->batch = (struct minibatch){0};
     *queue = (struct predict_queue){0};
+    trainer->shuffle = NULL;
     trainer->pending = NULL;
     trainer->counting = NULL;
     trainer->rates = NULL;
@@ -291,6 +296,9 @@ static enum status trainer_idle(void *state, uint32_t slot, bool idle,
 }
 
 enum status trainer_flush(struct trainer *trainer, struct error *err) {
+    enum status status = train_drain(trainer, err);
+    if (status != STATUS_OK)
+        return status;
     return trainer->batch.rows > 0 ? train_learn(trainer, err) : train_predict(trainer, err);
 }
 
@@ -326,10 +334,11 @@ static struct account account_of(const char *input, uint64_t read, uint64_t used
 static size_t trainer_accounts(void *state, struct account *accounts, size_t max) {
     const struct trainer *trainer = state;
     const struct trainer_counts *counts = &trainer->counts;
+    uint64_t shuffled = trainer->shuffle != NULL ? shuffle_rows(trainer->shuffle) : 0;
     REQUIRE(max >= 3);
     accounts[0] = account_of("examples", counts->records, counts->records_used,
-                             counts->scores_waiting + trainer->batch.rows, record_reasons,
-                             counts->records_dropped, RECORD_DROPS);
+                             counts->scores_waiting + trainer->batch.rows + shuffled,
+                             record_reasons, counts->records_dropped, RECORD_DROPS);
     accounts[1] = account_of("predictions", counts->predictions, counts->measured,
                              counts->predictions_waiting + counts->finals_waiting,
                              prediction_reasons, counts->predictions_dropped, PREDICTION_DROPS);

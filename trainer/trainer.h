@@ -13,12 +13,12 @@
 // learner's minibatch, which is learnt from when it is full or spans `batch_event_time`. A record
 // with several bits is predicted, then measured, then learnt from: nothing is ever measured by a
 // model that has learnt of it. At every publish interval of the journalled clock a version is
-// emitted.
+// emitted. With `shuffle_rows` a LEARN record waits in the shuffle buffer before it becomes a row.
 //
 // Accounts. `examples` (records): used once predicted (SCORE alone), learnt from (LEARN) or applied
-// (FINAL, LAST alone); in flight while a row of theirs waits in the queue or the minibatch.
-// `predictions` (impression x task): used once measured, in flight until final. `finals` (labels):
-// used once measured, in flight while their prediction is queued.
+// (FINAL, LAST alone); in flight while a row of theirs waits in the queue, the shuffle buffer or
+// the minibatch. `predictions` (impression x task): used once measured, in flight until final.
+// `finals` (labels): used once measured, in flight while their prediction is queued.
 //
 // What it never does: depend on threads, on time other than ticks, or on where a batch ends.
 #ifndef FRESHET_TRAINER_TRAINER_H

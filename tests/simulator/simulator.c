@@ -102,6 +102,7 @@ static bool neighbours_begin(struct simulator *simulator, uint64_t neighbours) {
     log_close(simulator->source);
     simulator->source = world_source(simulator->settings, neighbours + 1);
     simulator->settings->trainer.learner.tables.count = neighbours % 3 ? simulator->rules : 0;
+    simulator->settings->trainer.shuffle_rows = neighbours % 4 == 1 ? 24 : 0;
     return run_one(simulator, ~neighbours, WORLD_EVENT_TIME, 0, &simulator->wanted);
 }
 
