@@ -134,19 +134,24 @@ static enum status join_feedback(struct join *join, const struct event *event, s
     if (entry->state == KEY_WAITING) {
         return feedback_keep(join, slot, event, event->mask, true, err);
     }
-    uint32_t undecided = 0;
+    uint32_t undecided = 0, labelled = entry->labelled;
     struct key_feedback feedback = {.event_time_ms = event->event_time_ms,
                                     .accepted_ms = event->accepted_ms,
                                     .mask = event->mask};
     enum event_drop why = feedback_apply(join, entry, &feedback, event->values, &undecided);
+    enum status status = STATUS_OK;
     if (why != EVENT_USED) {
         input->dropped[why]++;
     } else if (undecided == 0) {
         input->used++;
     } else {
-        return feedback_keep(join, slot, event, undecided, false, err);
+        status = feedback_keep(join, slot, event, undecided, false, err);
     }
-    return STATUS_OK;
+    if (status == STATUS_OK && why == EVENT_USED) {
+        status = join_learn_early(join, entry, join->all_tasks, entry->labelled & ~labelled,
+                                  event->event_time_ms, err);
+    }
+    return status;
 }
 
 // Impressions.
@@ -204,6 +209,8 @@ static enum status impression_open(struct join *join, const struct event *event,
     entry->payload_bytes = (uint32_t)join->packed.length;
     entry->labelled = impression_labels(join, event);
     entry->open = join->all_tasks;
+    entry->learnt = 0;
+    entry->late = 0;
     entry->state = KEY_OPEN;
     memcpy(entry->values, event->values, join->task_count * sizeof(float));
     join->payload_bytes += entry->payload_bytes;
@@ -292,7 +299,9 @@ static enum status join_impression(struct join *join, const struct event *event,
     if (status == STATUS_OK) {
         join->next_number++;
         if (!none) {
-            feedback_apply_waiting(join, keys_entry(&join->keys, slot));
+            struct key_entry *entry = keys_entry(&join->keys, slot);
+            feedback_apply_waiting(join, entry);
+            status = join_learn_early(join, entry, join->all_tasks, 0, event->event_time_ms, err);
         }
     }
     return status;

@@ -32,6 +32,11 @@
 //               the features go, a record marked LAST goes out (mask 0 when it settles nothing),
 //               and the key is remembered for the longest window more, so that what comes late is
 //               told from orphans.
+//   early       label policies but `wait` (spec.h) send a task's LEARN record before its window has
+//               closed (join_early.c), and again when a positive comes later or, under `defer`,
+//               when the window closes (REPEAT). The close then brings what is left of LEARN, and
+//               FINAL: apart for positives that came late (LATE), so that one close may take four
+//               records.
 //   full        `store_full: expire`: while state is above its bound, what came first goes early:
 //               EVENT_EXPIRED. `stop`: STATUS_EXHAUSTED, after the store was given the chance to
 //               spill.
@@ -65,7 +70,8 @@ struct join_setup {
     void *self;
 };
 
-// STATUS_INVALID: a task names an input that is not there, or an impression input.
+// STATUS_INVALID: a task names an input that is not there, or an impression input; a label policy
+// that cannot be.
 CHECKED enum status join_new(const struct join_setup *setup, struct join **ret_join,
                              struct error *err);
 void join_free(struct join *join); // NULL is fine; the store stays the caller's

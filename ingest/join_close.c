@@ -3,9 +3,8 @@
 
 #include "ingest/join_state.h"
 
-// A task's sample: its own positives, and those of every task that it is defined on.
-static bool task_positive(const struct join *join, uint32_t labelled, const float *values,
-                          size_t task) {
+bool join_task_positive(const struct join *join, uint32_t labelled, const float *values,
+                        size_t task) {
     for (int32_t at = (int32_t)task; at >= 0; at = join->tasks[at].given) {
         if ((labelled >> at & 1) == 0 || !(values[at] > 0)) {
             return false;
@@ -20,7 +19,7 @@ static bool task_settles(const struct join *join, uint32_t labelled, const float
     if (rule->direct && rule->valued && (labelled >> task & 1) == 0) {
         return false;
     }
-    return rule->given < 0 || task_positive(join, labelled, values, (size_t)rule->given);
+    return rule->given < 0 || join_task_positive(join, labelled, values, (size_t)rule->given);
 }
 
 uint32_t join_settle_labels(struct join *join, uint32_t tasks, uint32_t labelled,
@@ -132,19 +131,46 @@ static enum status entry_close(struct join *join, struct key_entry *entry, struc
     return status;
 }
 
+// What one close sends: tasks that are learnt and measured together. Tasks that were learnt before
+// are learnt again or only measured, as their policy says.
+struct closing {
+    uint32_t kind, mask;
+};
+enum { CLOSINGS_MAX = 4 };
+
+static size_t closings_of(const struct join *join, const struct key_entry *entry, uint32_t mask,
+                          struct closing *closings) {
+    uint32_t learnt = mask & entry->learnt, late = learnt & entry->late;
+    uint32_t again = learnt & ~late & join->again_tasks;
+    const struct closing all[CLOSINGS_MAX] = {
+        {EXAMPLE_LEARN | EXAMPLE_FINAL, mask & ~learnt},
+        {EXAMPLE_LEARN | EXAMPLE_FINAL | EXAMPLE_REPEAT, again},
+        {EXAMPLE_FINAL | EXAMPLE_LATE, late},
+        {EXAMPLE_FINAL, learnt & ~late & ~again},
+    };
+    size_t count = 0;
+    for (size_t i = 0; i < CLOSINGS_MAX; i++)
+        if (all[i].mask != 0)
+            closings[count++] = all[i];
+    if (entry->open == 0 && count == 0)
+        closings[count++] = (struct closing){EXAMPLE_FINAL, 0};
+    if (entry->open == 0)
+        closings[count - 1].kind |= EXAMPLE_LAST;
+    return count;
+}
+
 static enum status close_window(struct join *join, struct key_entry *entry, size_t lane,
                                 int64_t deadline_ms, struct error *err) {
     uint32_t tasks = join->lane_tasks[lane] & entry->open;
     uint32_t mask = join_settle_labels(join, tasks, entry->labelled, entry->values);
-    uint32_t kind = mask == 0 ? EXAMPLE_FINAL : EXAMPLE_LEARN | EXAMPLE_FINAL;
+    struct closing closings[CLOSINGS_MAX];
     enum status status = STATUS_OK;
     close_feedback(join, entry, tasks, mask);
     entry->open &= ~tasks;
-    if (entry->open == 0) {
-        kind |= EXAMPLE_LAST;
-    }
-    if (mask != 0 || entry->open == 0) {
-        status = join_emit_close(join, entry, kind, mask, deadline_ms, err);
+    size_t count = closings_of(join, entry, mask, closings);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        (void)join_settle_labels(join, closings[i].mask, entry->labelled, entry->values);
+        status = join_emit_close(join, entry, closings[i].kind, closings[i].mask, deadline_ms, err);
     }
     if (status == STATUS_OK && entry->open == 0) {
         REQUIRE(entry->feedback == KEYS_NONE);
@@ -152,6 +178,14 @@ static enum status close_window(struct join *join, struct key_entry *entry, size
         join->inputs[entry->input].used++;
         status = entry_close(join, entry, err);
     }
+    return status;
+}
+
+static enum status window_due(struct join *join, struct key_entry *entry, size_t lane,
+                              int64_t deadline_ms, struct error *err) {
+    enum status status = join_learn_early(join, entry, join->lane_early[lane], 0, deadline_ms, err);
+    if (status == STATUS_OK && (join->lane_tasks[lane] & entry->open) != 0)
+        status = close_window(join, entry, lane, deadline_ms, err);
     return status;
 }
 
@@ -173,7 +207,7 @@ static enum status close_due(struct join *join, struct error *err) {
                 keys_remove(&join->keys, timer.slot);
             }
         } else if (entry->state == KEY_OPEN) {
-            status = close_window(join, entry, lane, deadline_ms, err);
+            status = window_due(join, entry, lane, deadline_ms, err);
         }
     }
     return status;

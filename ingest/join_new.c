@@ -37,6 +37,26 @@ static enum status task_check_input(const struct join_setup *setup, const struct
                      task->name, task->input);
 }
 
+static enum status task_init_labels(struct join *join, size_t i, const struct spec_task *task,
+                                    struct error *err) {
+    struct join_task *rule = &join->tasks[i];
+    if (task->labels == SPEC_WAIT) {
+        return STATUS_OK;
+    }
+    if (rule->direct) {
+        return error_set(err, STATUS_INVALID,
+                         "task `%s`: `labels: %s` is for labels that come late, but the impression "
+                         "carries its label (an empty `input`, or ingest.join: none); use wait",
+                         task->name, spec_labels_names[task->labels]);
+    }
+    rule->early = true;
+    rule->again = task->labels == SPEC_DEFER;
+    rule->wait_ms = task->label_wait_ms;
+    join->early_tasks |= (uint32_t)1 << i;
+    join->again_tasks |= rule->again ? (uint32_t)1 << i : 0;
+    return STATUS_OK;
+}
+
 static enum status tasks_init(struct join *join, struct error *err) {
     const struct spec *spec = join->setup.spec;
     REQUIRE(spec->tasks.count > 0 && spec->tasks.count <= SPEC_TASKS_MAX);
@@ -49,8 +69,12 @@ static enum status tasks_init(struct join *join, struct error *err) {
                                             .given = task_find(spec, task->given),
                                             .window_ms = task->window_ms};
         join->all_tasks |= (uint32_t)1 << i;
+        enum status status = task_init_labels(join, i, task, err);
+        if (status != STATUS_OK) {
+            return status;
+        }
         if (!join->tasks[i].direct) {
-            enum status status = task_check_input(&join->setup, task, err);
+            status = task_check_input(&join->setup, task, err);
             if (status != STATUS_OK) {
                 return status;
             }
@@ -59,29 +83,39 @@ static enum status tasks_init(struct join *join, struct error *err) {
     return STATUS_OK;
 }
 
-// One lane a distinct decision time, ascending, and a last one that forgets the key.
+// A lane of this delay, in ascending order; there is one a distinct delay.
+static void lane_add(int64_t *delays, size_t *lanes, int64_t delay_ms) {
+    size_t at = 0;
+    while (at < *lanes && delays[at] < delay_ms) {
+        at++;
+    }
+    if (at == *lanes || delays[at] != delay_ms) {
+        memmove(delays + at + 1, delays + at, (*lanes - at) * sizeof(delays[0]));
+        delays[at] = delay_ms;
+        *lanes += 1;
+    }
+}
+
+// One lane a distinct time of decision or of early learning, and a last one that forgets the key.
 static void lanes_init(struct join *join) {
     int64_t delays[TIMERS_LANES_MAX];
     for (size_t i = 0; i < join->task_count; i++) {
-        join->tasks[i].decided_ms = task_decided_ms(join, i);
-        int64_t decided = join->tasks[i].decided_ms;
-        join->longest_ms = decided > join->longest_ms ? decided : join->longest_ms;
-        size_t at = 0;
-        while (at < join->lanes && delays[at] < decided) {
-            at++;
-        }
-        if (at == join->lanes || delays[at] != decided) {
-            memmove(delays + at + 1, delays + at, (join->lanes - at) * sizeof(delays[0]));
-            delays[at] = decided;
-            join->lanes++;
+        struct join_task *task = &join->tasks[i];
+        task->decided_ms = task_decided_ms(join, i);
+        join->longest_ms =
+            task->decided_ms > join->longest_ms ? task->decided_ms : join->longest_ms;
+        lane_add(delays, &join->lanes, task->decided_ms);
+        if (task->early && task->wait_ms > 0) {
+            lane_add(delays, &join->lanes, task->wait_ms);
         }
     }
     delays[join->lanes++] = timers_deadline(join->longest_ms, join->longest_ms);
     for (size_t lane = 0; lane + 1 < join->lanes; lane++) {
         for (size_t i = 0; i < join->task_count; i++) {
-            if (join->tasks[i].decided_ms == delays[lane]) {
-                join->lane_tasks[lane] |= (uint32_t)1 << i;
-            }
+            const struct join_task *task = &join->tasks[i];
+            uint32_t bit = (uint32_t)1 << i;
+            join->lane_tasks[lane] |= task->decided_ms == delays[lane] ? bit : 0;
+            join->lane_early[lane] |= task->early && task->wait_ms == delays[lane] ? bit : 0;
         }
     }
     timers_init(&join->closing, delays, join->lanes);

@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "ingest/join_state.h"
 
-#define SAVE_VERSION 1
+#define SAVE_VERSION 2
 #define SAVE_PIECE ((size_t)64 * 1024)
 
 struct save_head {
@@ -278,7 +278,9 @@ static enum status entry_fingerprint(struct join *join, const struct key_entry *
                                entry->input,
                                entry->labelled,
                                entry->open,
-                               entry->payload_bytes};
+                               entry->payload_bytes,
+                               entry->learnt,
+                               entry->late};
     buffer_append(scratch, fields, sizeof(fields));
     buffer_append(scratch, entry->values, join->task_count * sizeof(float));
     for (uint32_t at = entry->feedback; at != KEYS_NONE;) {

@@ -11,7 +11,10 @@ struct join_task {
     bool valued;        // by a field that may be absent; otherwise absence is a negative
     int32_t given;      // task whose positives define it, or -1
     int64_t window_ms;  // feedback counts until then
-    int64_t decided_ms; // the label leaves then: the longest window along `given`
+    int64_t decided_ms; // the label is final then: the longest window along `given`
+    bool early;         // learnt from before that, `wait_ms` after the impression at the earliest
+    bool again;         // early, and once more when final, but for positives that came late
+    int64_t wait_ms;
 };
 
 struct join_input {
@@ -27,9 +30,12 @@ struct join {
     struct join_task tasks[SPEC_TASKS_MAX];
     size_t task_count;
     uint32_t all_tasks;                    // mask
-    uint32_t lane_tasks[TIMERS_LANES_MAX]; // tasks decided in each lane; 0 = the key is forgotten
-    size_t lanes;
-    int64_t longest_ms; // window
+    uint32_t early_tasks;                  // mask
+    uint32_t again_tasks;                  // mask
+    uint32_t lane_tasks[TIMERS_LANES_MAX]; // tasks decided in each lane
+    uint32_t lane_early[TIMERS_LANES_MAX]; // tasks whose wait has passed
+    size_t lanes;                          // in the last one the key is forgotten
+    int64_t longest_ms;                    // window
     struct join_input inputs[INGEST_INPUTS_MAX];
     size_t input_count;
     bool keyed; // join: window, or keys configured
@@ -58,10 +64,19 @@ struct join {
 // Timers as they follow from the entries and the watermark.
 CHECKED enum status join_rebuild_timers(struct join *join, struct error *err);
 
+// join_early.c
+// Sends what can be learnt of an open impression before its windows close: tasks whose wait has
+// passed and whose sample space is known, and positives of those that were learnt as negatives.
+// `tasks`: those looked at; `set`: those whose label has just been set.
+CHECKED enum status join_learn_early(struct join *join, struct key_entry *entry, uint32_t tasks,
+                                     uint32_t set, int64_t instant_ms, struct error *err);
+
 // join_new.c
 void join_drop(struct join *join, uint32_t input, enum event_drop reason); // from in flight
 
 // join_close.c
+bool join_task_positive(const struct join *join, uint32_t labelled, const float *values,
+                        size_t task); // its label, and those of all tasks it is defined on
 // Fires everything due, then expires what is above the bound.
 CHECKED enum status join_settle(struct join *join, struct error *err);
 CHECKED enum status join_emit(struct join *join, const struct example *example, int64_t instant_ms,

@@ -38,6 +38,8 @@ struct key_entry {
     uint32_t open;          // tasks whose label has not left
     uint32_t feedback;      // first of the feedback waiting or undecided, in order of arrival
     uint32_t state;         // enum key_state
+    uint32_t learnt;        // tasks that were learnt from before their window closed
+    uint32_t late;          // of these: as negatives, and then the positive came
     float values[];         // [tasks]
 };
 

@@ -17,7 +17,7 @@
 
 #include "base/memory.h"
 
-#define TIMERS_LANES_MAX 40
+#define TIMERS_LANES_MAX 72
 
 struct timer {
     int64_t time_ms; // of the item

@@ -17,8 +17,9 @@ enum status minibatch_init(struct minibatch *batch, const struct model_spec *spe
     batch->domains = memory_new(capacity + 1, sizeof *batch->domains);
     batch->labels = memory_new(spec->task_count * capacity + 1, sizeof *batch->labels);
     batch->weights = memory_new(spec->task_count * capacity + 1, sizeof *batch->weights);
-    if (batch->ids && batch->list_begin && batch->list_ids && batch->list_capacity &&
-        batch->numbers && batch->domains && batch->labels && batch->weights)
+    batch->repeats = memory_new(capacity + 1, sizeof *batch->repeats);
+    if (batch->repeats && batch->ids && batch->list_begin && batch->list_ids &&
+        batch->list_capacity && batch->numbers && batch->domains && batch->labels && batch->weights)
         return STATUS_OK;
     minibatch_deinit(batch, spec);
     return error_no_memory(err, capacity * (spec->field_count + 1) * sizeof(uint64_t),
@@ -37,6 +38,7 @@ void minibatch_deinit(struct minibatch *batch, const struct model_spec *spec) {
     memory_free(batch->domains);
     memory_free(batch->labels);
     memory_free(batch->weights);
+    memory_free(batch->repeats);
     *batch = (struct minibatch){0};
 }
 

@@ -18,6 +18,7 @@ struct minibatch {
     uint32_t *domains;     // [capacity]
     float *labels;         // [tasks][capacity]
     float *weights;        // [tasks][capacity]; 0 = the task is not settled on this row
+    bool *repeats;         // [capacity] these inputs were learnt from before: statistics skip them
 };
 // Makes room for `capacity` rows (lists grow on their own), empty. STATUS_EXHAUSTED.
 CHECKED enum status minibatch_init(struct minibatch *batch, const struct model_spec *spec,

@@ -16,15 +16,27 @@ static double minus_log_product(const struct model *model, size_t task, const re
     return u > LEAST ? u : LEAST;
 }
 
+// log(p / (1 - p)) of p = b / (1 - b) = e^z.
+static double corrected(double z) {
+    double most = log(RELATION_CORRECTED_MOST);
+    z = z < most ? z : most;
+    return z - log(-expm1(z));
+}
+
 void relation_predict(const struct model *model, real *logits) {
     double products[MODEL_TASKS_MAX];
-    if (!model->related)
-        return;
-    for (size_t k = 0; k < model->spec.task_count; k++)
+    for (size_t k = 0; model->related && k < model->spec.task_count; k++)
         products[k] = minus_log_product(model, k, logits);
-    for (size_t k = 0; k < model->spec.task_count; k++)
+    for (size_t k = 0; k < model->spec.task_count; k++) {
         if (network_given(model, k) != NETWORK_NONE)
             logits[k] = (real)(-products[k] - log(-expm1(-products[k])));
+        else if (model->spec.labels[k] == MODEL_LABELS_FNC)
+            logits[k] = (real)corrected((double)logits[k]);
+    }
+}
+
+double relation_probability(const struct model *model, size_t task, const real *logits) {
+    return exp(-minus_log_product(model, task, logits));
 }
 
 double relation_loss(const struct model *model, size_t task, const real *logits, double label,

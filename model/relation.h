@@ -8,8 +8,14 @@
 
 #include "model/network.h"
 
-// From the towers' logits of one row to what is predicted, in place.
+// From the towers' logits of one row to what is predicted, in place: products under ESMM; under FNC
+// (Ktena et al., RecSys 2019) p = b / (1 - b), because the tower learns the share b of a stream in
+// which every positive also came as a negative, and RELATION_CORRECTED_MOST at most.
+#define RELATION_CORRECTED_MOST .999
 void relation_predict(const struct model *model, real *logits /* [tasks] */);
+// The probability of a task's label under the towers' logits; of the whole chain under ESMM.
+double relation_probability(const struct model *model, size_t task,
+                            const real *logits /* [tasks] */);
 // Log loss of a task's label (of its chain as a whole) under the towers' logits; adds factor times
 // its derivatives to slopes.
 double relation_loss(const struct model *model, size_t task, const real *logits /* [tasks] */,

@@ -171,6 +171,8 @@ static const struct option options[] = {
      .help = "Seed of initial weights and rows."},
 };
 
+const char *const model_labels_names[MODEL_LABELS] = {"wait", "fnw", "fnc", "es_dfm", "defer"};
+
 const struct option_table model_options = {
     .title = "Model",
     .help =
@@ -221,6 +223,19 @@ static enum status check_relation(const struct model_spec *spec, struct error *e
         return error_set(err, STATUS_INVALID,
                          "key `model.relation`: esmm needs a task whose `given` names its click "
                          "task, found none in `data.tasks`");
+    return STATUS_OK;
+}
+
+static enum status check_labels(const struct model_spec *spec, struct error *err) {
+    for (size_t k = 0; k < spec->task_count; k++) {
+        if (spec->labels[k] >= MODEL_LABELS)
+            return error_set(err, STATUS_INVALID, "task %zu: no such label policy", k);
+        if (spec->labels[k] == MODEL_LABELS_FNC && spec->settings.relation == MODEL_ESMM)
+            return error_set(err, STATUS_INVALID,
+                             "key `model.relation`: esmm does not go with `data.tasks[%zu].labels: "
+                             "fnc`, whose correction is not that of a product; use fnw",
+                             k);
+    }
     return STATUS_OK;
 }
 
@@ -336,6 +351,8 @@ enum status model_spec_check(const struct model_spec *spec, struct error *err) {
             return error_set(err, STATUS_INVALID, "the model: table %zu has no field", t);
     }
     enum status status = check_relation(spec, err);
+    if (status == STATUS_OK)
+        status = check_labels(spec, err);
     if (status == STATUS_OK)
         status = check_settings(&spec->settings, err);
     return status == STATUS_OK ? check_gates(spec, err) : status;

@@ -15,6 +15,17 @@ enum model_domains {
     MODEL_DOMAINS_SEPARATE
 };
 enum model_norm { MODEL_NORM_NONE, MODEL_NORM_MOVING };
+// How a task's late labels reach training (docs/models.md): what its loss weighs, and whether
+// predictions are corrected.
+enum model_labels {
+    MODEL_LABELS_WAIT,
+    MODEL_LABELS_FNW,
+    MODEL_LABELS_FNC,
+    MODEL_LABELS_ES_DFM,
+    MODEL_LABELS_DEFER,
+    MODEL_LABELS
+};
+extern const char *const model_labels_names[MODEL_LABELS];
 
 // Settings of the network, owned by model/ (section `model` of the configuration).
 struct model_settings {
@@ -55,14 +66,15 @@ struct model_spec {
     size_t field_count, categorical_count;
     size_t numeric_count;
     size_t task_count, table_count;
-    uint32_t given[MODEL_TASKS_MAX]; // 1 + the task whose positives a task is defined on; 0 = all
+    uint32_t given[MODEL_TASKS_MAX];  // 1 + the task whose positives a task is defined on; 0 = all
+    uint32_t labels[MODEL_TASKS_MAX]; // enum model_labels
     struct model_settings settings;
 };
 // Index of a field by its name; field_count = none.
 size_t model_field_find(const struct model_spec *spec, const char *name);
 // STATUS_INVALID naming what does not fit: no field or task, fields out of order, a table of two
 // dimensions, experts without layers, bounds of widths, ESMM without a task that is given another,
-// a gate on a field that there is none of.
+// FNC under ESMM, a gate on a field that there is none of.
 CHECKED enum status model_spec_check(const struct model_spec *spec, struct error *err);
 
 #endif

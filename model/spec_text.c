@@ -64,6 +64,9 @@ void spec_text_write(const struct model_spec *spec, struct buffer *into) {
     for (size_t k = 0; k < spec->task_count; k++)
         if (spec->given[k] != 0)
             buffer_append_text(into, "given %zu %" PRIu32 "\n", k, spec->given[k] - 1);
+    for (size_t k = 0; k < spec->task_count; k++)
+        if (spec->labels[k] != MODEL_LABELS_WAIT)
+            buffer_append_text(into, "labels %zu %s\n", k, model_labels_names[spec->labels[k]]);
     for (size_t i = 0; i < spec->field_count; i++) {
         const struct model_field *field = &spec->fields[i];
         buffer_append_text(into, "field %s %" PRIu32 " %" PRIu32 " ", field->multi ? "list" : "one",
@@ -214,6 +217,17 @@ static bool given_read(struct reading *reading, char *const *words, size_t count
     return true;
 }
 
+static bool labels_read(struct reading *reading, char *const *words, size_t count) {
+    int64_t task;
+    if (count != 2 || !int_read(words[0], 0, MODEL_TASKS_MAX - 1, &task) ||
+        reading->spec.labels[task] != MODEL_LABELS_WAIT)
+        return false;
+    for (uint32_t i = MODEL_LABELS_WAIT + 1; i < MODEL_LABELS; i++)
+        if (strcmp(words[1], model_labels_names[i]) == 0)
+            reading->spec.labels[task] = i;
+    return reading->spec.labels[task] != MODEL_LABELS_WAIT;
+}
+
 static bool line_read(struct reading *reading, char **words, size_t count) {
     static const char *const counted[] = {"numeric", "tasks", "tables"};
     for (size_t i = 0; i < 3; i++)
@@ -222,6 +236,8 @@ static bool line_read(struct reading *reading, char **words, size_t count) {
                    int_read(words[1], 0, FIELDS_MAX, &reading->counts[i]);
     if (strcmp(words[0], "given") == 0)
         return given_read(reading, words + 1, count - 1);
+    if (strcmp(words[0], "labels") == 0)
+        return labels_read(reading, words + 1, count - 1);
     if (strcmp(words[0], "field") == 0)
         return field_read(reading, words + 1, count - 1);
     if (strcmp(words[0], "end") == 0) {

@@ -2,8 +2,9 @@
 //
 // An impression travels as one or more records: SCORE at once, unlabelled; LEARN and FINAL for the
 // tasks in `mask` when their labels are settled (one record carries both bits where the policy is
-// to wait); all three bits where labels come at once. Features ride on every record, so that the
-// trainer keeps none.
+// to wait); all three bits where labels come at once. Policies that do not wait send LEARN earlier,
+// and again (REPEAT) when they know better. Features ride on every record, so that the trainer
+// keeps none.
 #ifndef FRESHET_RECORD_EXAMPLE_H
 #define FRESHET_RECORD_EXAMPLE_H
 
@@ -18,7 +19,9 @@ enum {
     EXAMPLE_LEARN = 2,
     EXAMPLE_FINAL = 4,
     EXAMPLE_LAST = 8,
-    EXAMPLE_KINDS = 15 // all bits
+    EXAMPLE_REPEAT = 16, // with LEARN: these tasks of this impression have been learnt before
+    EXAMPLE_LATE = 32,   // with FINAL: positives that came after they had been learnt as negatives
+    EXAMPLE_KINDS = 63   // all bits
 };
 
 struct example {

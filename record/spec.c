@@ -6,6 +6,8 @@
 #include "base/hash.h"
 
 static const char *const kind_names[] = {"categorical", "multi", "numeric", NULL};
+const char *const spec_labels_names[SPEC_LABELS + 1] = {"wait",   "fnw",   "fnc",
+                                                        "es_dfm", "defer", NULL};
 
 #define FEATURE(member) offsetof(struct spec_feature, member)
 static const struct option feature_option_list[] = {
@@ -91,6 +93,24 @@ static const struct option task_option_list[] = {
      .maximum = 7776000000.0,
      .help = "How long after the impression events still count, in event time; the label is final "
              "when it closes."},
+    {.key = "labels",
+     .type = OPTION_CHOICE,
+     .offset = TASK(labels),
+     .default_text = "wait",
+     .choices = spec_labels_names,
+     .help =
+         "When training sees them. `wait`: when the window has closed. `fnw`, `fnc`: at once as "
+         "a negative, and again as a positive. `es_dfm`: after `label_wait`, and again where "
+         "the positive came later. `defer`: the same, and all others again when the window "
+         "closes. All are measured on final labels."},
+    {.key = "label_wait",
+     .type = OPTION_DURATION,
+     .offset = TASK(label_wait_ms),
+     .default_text = "0ms",
+     .minimum = 0,
+     .maximum = 7776000000.0,
+     .help = "`es_dfm`, `defer`: how long after the impression training first sees its label; less "
+             "than `window`."},
     {.key = "weight",
      .type = OPTION_REAL,
      .offset = TASK(weight),
@@ -308,6 +328,29 @@ static enum status check_given(const struct spec *spec, size_t task, struct erro
     return STATUS_OK;
 }
 
+static enum status check_labels(const struct spec_task *task, size_t i, struct error *err) {
+    bool waits = task->labels == SPEC_ES_DFM || task->labels == SPEC_DEFER;
+    const char *name = spec_labels_names[task->labels];
+    if (!waits && task->label_wait_ms != 0)
+        return error_set(err, STATUS_INVALID,
+                         "data.tasks[%zu].label_wait: `labels: %s` has no wait; only es_dfm and "
+                         "defer have",
+                         i, name);
+    if (task->labels == SPEC_WAIT)
+        return STATUS_OK;
+    if (task->input[0] == '\0')
+        return error_set(err, STATUS_INVALID,
+                         "data.tasks[%zu].labels: `%s` is for labels that come late, but the "
+                         "impression itself carries that of '%s' (no `input`); use wait",
+                         i, name, task->name);
+    if (task->label_wait_ms >= task->window_ms)
+        return error_set(err, STATUS_INVALID,
+                         "data.tasks[%zu].labels: `%s` needs a `window` longer than `label_wait`, "
+                         "found %lld and %lld ms",
+                         i, name, (long long)task->window_ms, (long long)task->label_wait_ms);
+    return STATUS_OK;
+}
+
 static enum status check_tasks(const struct spec *spec, struct error *err) {
     if (spec->tasks.count == 0 || spec->tasks.count > SPEC_TASKS_MAX)
         return error_set(err, STATUS_INVALID,
@@ -330,6 +373,8 @@ static enum status check_tasks(const struct spec *spec, struct error *err) {
                 "`path` (its label in the impression)",
                 i, task->name);
         enum status status = check_given(spec, i, err);
+        if (status == STATUS_OK)
+            status = check_labels(task, i, err);
         if (status != STATUS_OK)
             return status;
     }

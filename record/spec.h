@@ -13,6 +13,16 @@ enum spec_feature_kind {
     SPEC_NUMERIC,     // one float
 };
 
+// How a task's labels reach training (docs/models.md, late conversions).
+enum spec_labels {
+    SPEC_WAIT,   // once, when the window has closed
+    SPEC_FNW,    // at once as a negative, again as a positive; importance-weighted
+    SPEC_FNC,    // the same, unweighted; what is served is corrected
+    SPEC_ES_DFM, // after a short wait, late positives again; importance-weighted
+    SPEC_DEFER,  // the same, and all others again when the window closes
+    SPEC_LABELS
+};
+
 #define SPEC_FEATURES_MAX 512
 #define SPEC_TASKS_MAX 32 // bits of a mask
 #define SPEC_RATES_MAX 64
@@ -35,7 +45,9 @@ struct spec_task {
     const char *when_equals; // ... holds this value (text form); both "" = always
     const char *given; // sample space: "" = all impressions, or a task whose positives define it
     int64_t window_ms; // after the impression; the label is final when it closes
-    double weight;     // fixed task weight in the loss, >= 0
+    int labels;        // enum spec_labels
+    int64_t label_wait_ms; // es_dfm, defer: after the impression, shorter than the window
+    double weight;         // fixed task weight in the loss, >= 0
 };
 // A streaming rate (model/rates.h): how often a task's positives come, by a key.
 struct spec_rate {
@@ -58,17 +70,19 @@ struct spec {
 extern const struct option_table spec_options; // keys: features, tasks, domain, user, rates
 
 // Cross-checks that a table cannot express: unique names, `given` exists and has no cycle,
-// dimensions agree within a vocabulary, rates name features and tasks that there are.
+// dimensions agree within a vocabulary, rates name features and tasks that there are, label
+// policies have the waits that they need.
 // STATUS_INVALID naming the key. Fills in what is empty by default: a feature's path and vocabulary
 // are its name.
 CHECKED enum status spec_check(struct spec *spec, struct error *err);
 const struct spec_feature *spec_feature_at(const struct spec *spec, size_t i);
 const struct spec_rate *spec_rate_at(const struct spec *spec, size_t i);
 const struct spec_task *spec_task_at(const struct spec *spec, size_t i);
+extern const char *const spec_labels_names[SPEC_LABELS + 1]; // NULL behind the last
 // Number of features of a kind, in configuration order: the column order within an example.
 size_t spec_kind_count(const struct spec *spec, enum spec_feature_kind kind);
 // Changes when examples of one spec cannot be read by the other (names, kinds, order, vocabularies,
-// tasks); not with paths, windows, weights or rates.
+// tasks); not with paths, windows, label policies, weights or rates.
 uint64_t spec_fingerprint(const struct spec *spec);
 // The id of a categorical value: XXH3 of its canonical text, seeded by the vocabulary's name.
 // Integers are canonical in decimal, text as UTF-8 bytes, enums by symbol, booleans "true"/"false".

@@ -1,5 +1,6 @@
 // The spec as JSON: {"features": [...], "tasks": [...], "domain": "...", "user": "...", "rates":
-// [...], "rates_lag_ms": 0}; the last two are left out where there are no rates.
+// [...], "rates_lag_ms": 0}; the last two are left out where there are no rates, and a task's label
+// policy where it is to wait.
 #include <string.h>
 
 #include <jansson.h>
@@ -16,10 +17,18 @@ static json_t *feature_to_json(const struct spec_feature *feature) {
 }
 
 static json_t *task_to_json(const struct spec_task *task) {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:f}", "name", task->name, "input",
-                     task->input, "path", task->path, "when_path", task->when_path, "when_equals",
-                     task->when_equals, "given", task->given, "window_ms",
-                     (json_int_t)task->window_ms, "weight", task->weight);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:f}", "name", task->name, "input", task->input,
+        "path", task->path, "when_path", task->when_path, "when_equals", task->when_equals, "given",
+        task->given, "window_ms", (json_int_t)task->window_ms, "weight", task->weight);
+    if (!object || task->labels == SPEC_WAIT)
+        return object;
+    if (json_object_set_new(object, "labels", json_string(spec_labels_names[task->labels])) == 0 &&
+        json_object_set_new(object, "label_wait_ms",
+                            json_integer((json_int_t)task->label_wait_ms)) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 static json_t *texts_to_json(const struct option_texts *texts) {
@@ -114,6 +123,18 @@ static bool feature_from_json(const json_t *object, struct arena *arena,
     return false;
 }
 
+static bool labels_from_json(const json_t *object, struct arena *arena, struct spec_task *task) {
+    const char *labels;
+    if (json_object_get(object, "labels") == NULL)
+        return true; // to wait
+    if (!copy_text(object, "labels", arena, &labels) ||
+        !copy_int(object, "label_wait_ms", 0, INT64_MAX, &task->label_wait_ms))
+        return false;
+    while (task->labels < SPEC_LABELS && strcmp(labels, spec_labels_names[task->labels]) != 0)
+        task->labels++;
+    return task->labels < SPEC_LABELS;
+}
+
 static bool task_from_json(const json_t *object, struct arena *arena, struct spec_task *task) {
     const json_t *weight = json_object_get(object, "weight");
     if (!copy_text(object, "name", arena, &task->name) ||
@@ -122,7 +143,8 @@ static bool task_from_json(const json_t *object, struct arena *arena, struct spe
         !copy_text(object, "when_path", arena, &task->when_path) ||
         !copy_text(object, "when_equals", arena, &task->when_equals) ||
         !copy_text(object, "given", arena, &task->given) ||
-        !copy_int(object, "window_ms", 0, INT64_MAX, &task->window_ms) || !json_is_number(weight))
+        !copy_int(object, "window_ms", 0, INT64_MAX, &task->window_ms) || !json_is_number(weight) ||
+        !labels_from_json(object, arena, task))
         return false;
     task->weight = json_number_value(weight);
     return true;

@@ -84,6 +84,8 @@ static enum status check_settings(const struct model_spec *spec,
         return invalid(err, "row_learning_rate", "a finite rate of 0 or more");
     if (!(settings->wide_learning_rate >= 0 && isfinite(settings->wide_learning_rate)))
         return invalid(err, "wide_learning_rate", "a finite rate of 0 or more");
+    if (!(settings->late_learning_rate >= 0 && isfinite(settings->late_learning_rate)))
+        return invalid(err, "late_learning_rate", "a finite rate of 0 or more");
     if (!(settings->accumulator_init >= 0 && isfinite(settings->accumulator_init)))
         return invalid(err, "accumulator_init", "a finite value of 0 or more");
     if (!(settings->gradient_clip > 0))
@@ -316,6 +318,9 @@ enum status learner_new(const struct model_spec *spec, const struct learner_sett
         status = activations_init(&learner->act, learner->model, (size_t)settings->batch_rows,
                                   learner->tasks, err);
     if (status == STATUS_OK)
+        status = late_init(&learner->late, learner->model, (size_t)settings->lanes,
+                           settings->accumulator_init, err);
+    if (status == STATUS_OK)
         status = make_workers(learner, err);
     if (status == STATUS_OK)
         *ret_learner = learner;
@@ -344,6 +349,7 @@ void learner_free(struct learner *learner) {
     workers_free(learner);
     memory_free(learner->logits);
     lives_free(learner->lives, learner->life_count);
+    late_deinit(&learner->late);
     if (learner->model) {
         const struct model_spec *spec = &learner->model->spec;
         activations_deinit(&learner->act, learner->model);
@@ -400,6 +406,14 @@ static void settle_work(void *self, size_t item, size_t worker) {
     learner_settle_item(self, item);
 }
 
+void learner_settle_batch(struct learner *learner) {
+    const struct minibatch *batch = learner->batch;
+    for (size_t r = 0; r < batch->rows; r++)
+        learner_settle_need(learner, network_domain(learner->model, batch->domains[r]));
+    lanes_run(learner->lanes, learner_settle_items(learner), settle_work, learner);
+    learner->settling_count = 0;
+}
+
 bool learner_step_predicts(const struct learner *learner) {
     return learner->model->domain_count <= 1 || !(learner->model->spec.settings.unknown_share > 0);
 }
@@ -432,10 +446,9 @@ enum status learner_predict(struct learner *learner, const struct minibatch *bat
     if (batch->rows > batch->capacity)
         return error_set(err, STATUS_INVALID, "could not predict: %zu rows in room for %zu",
                          batch->rows, batch->capacity);
-    for (size_t r = 0; r < batch->rows; r++)
-        learner_settle_need(learner, network_domain(learner->model, batch->domains[r]));
-    lanes_run(learner->lanes, learner_settle_items(learner), settle_work, learner);
-    learner->settling_count = 0;
+    learner->batch = batch;
+    learner_settle_batch(learner);
+    learner->batch = NULL;
     struct prediction job = {learner, batch, logits};
     lanes_run(learner->lanes, (batch->rows + learner->lane_rows - 1) / learner->lane_rows,
               predict_work, &job);

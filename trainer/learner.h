@@ -43,7 +43,8 @@ struct learner_settings {
     int row_optimiser;
     double row_learning_rate;
     double wide_learning_rate;
-    double gradient_clip; // on the norm of a row's or tensor's gradient; infinite = off
+    double late_learning_rate; // of the auxiliary classifiers of late labels (late.h)
+    double gradient_clip;      // on the norm of a row's or tensor's gradient; infinite = off
     int balance;
     int strategy;                  // MetaBalance
     const char *target_task;       // MetaBalance; required there
@@ -110,6 +111,12 @@ struct learner_report {
 // nothing but learner_free.
 CHECKED enum status learner_step(struct learner *learner, const struct minibatch *batch,
                                  struct learner_report *ret_report, struct error *err);
+
+// One step of the auxiliary classifiers that the tasks' label policies ask (late.h, late_heads_of):
+// the batch's labels and weights are theirs, [heads][capacity], weight 0 = not in its sample.
+// Nothing else of the model changes. STATUS_INVALID: more than batch_rows rows.
+CHECKED enum status learner_learn_late(struct learner *learner, const struct minibatch *batch,
+                                       struct error *err);
 
 // Whether a step's own forward pass gives predictions: not where rows may be drawn to stand in for
 // unknown domains.

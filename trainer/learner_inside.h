@@ -7,6 +7,7 @@
 //   learner_rows.c     the same of rows
 //   learner_balance.c  products of tasks' gradients, what balancing makes of them
 //   learner_moments.c  moving moments of inputs
+//   learner_late.c     auxiliary classifiers of late labels
 //   learner_changes.c  what changed, slices, new domains
 //   learner_life.c     rows that leave; the bound on memory
 //   learner_save.c     state to bytes and back
@@ -17,6 +18,7 @@
 #include "model/table_cut.h"
 #include "trainer/balance.h"
 #include "trainer/lanes.h"
+#include "trainer/late.h"
 #include "trainer/learner.h"
 #include "trainer/optimise.h"
 #include "trainer/touched.h"
@@ -69,6 +71,7 @@ struct learner {
                            // table), or one in all
     double labelled_share[MODEL_TASKS_MAX];
     bool share_known[MODEL_TASKS_MAX];
+    struct late late;        // auxiliary classifiers: weights and accumulators
     uint64_t step;           // steps taken
     bool *domain_known;      // [domains] has parameters of its own
     bool *tensor_changed;    // [tensors]
@@ -133,8 +136,11 @@ bool learner_pass_present(const struct learner *learner, size_t tensor, size_t p
 
 // A domain and what all share join `settling` unless they are up to date.
 void learner_settle_need(struct learner *learner, size_t domain);
+void learner_settle_batch(struct learner *learner); // all domains of learner->batch, at once
 size_t learner_settle_items(const struct learner *learner); // then settling_count is set to 0
 void learner_settle_item(struct learner *learner, size_t item);
+
+void learner_lanes_cut(struct learner *learner); // learner->batch into lanes
 
 // Phases; those named _work are items for lanes_run.
 void learner_dense_combine_work(void *self, size_t item, size_t worker);

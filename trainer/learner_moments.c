@@ -2,7 +2,7 @@
 //
 // A batch's mean and variance are merged exactly while few rows were seen, then with a fixed
 // weight: with a = b / (n + b), the mean moves by a times the difference, and n stops at its
-// horizon.
+// horizon. Inputs that are learnt from again, because their label changed, count once.
 #include "trainer/learner_inside.h"
 
 struct moments {
@@ -42,7 +42,7 @@ static void move_number(const struct learner *learner, size_t i) {
     struct moments moments = {.origin = (double)values[i]};
     for (size_t r = 0; r < batch->rows; r++) {
         double number = (double)batch->numbers[i * batch->capacity + r];
-        if (isfinite(number))
+        if (isfinite(number) && !batch->repeats[r])
             moments_add(&moments, copysign(log1p(fabs(number)), number));
     }
     moments_merge(&moments, values, count, i);
@@ -59,7 +59,8 @@ static void move_column(const struct learner *learner, size_t tensor, size_t dom
             if (domain != NETWORK_NONE && segment->domain != domain)
                 continue;
             for (size_t p = segment->first; p < segment->first + segment->rows; p++)
-                moments_add(&moments, (double)learner->act.raw[p * model->embedded + column]);
+                if (!learner->batch->repeats[learner->act.order[p]])
+                    moments_add(&moments, (double)learner->act.raw[p * model->embedded + column]);
         }
     moments_merge(&moments, values, model->embedded, column);
 }

@@ -2,7 +2,7 @@
 //
 //   magic, identity of shape and settings (threads aside)
 //   step, labelled shares, domains known, the balancer's state, steps of tensors
-//   tensors without default rows, state of the dense optimiser
+//   tensors without default rows, state of the dense optimiser and of auxiliary classifiers
 //   each table with a rule: what the rule counts
 //   each table: slots, values and state of the default row, then by slot id, values, state of each
 //   row, or 0 for a hole
@@ -106,6 +106,9 @@ static uint64_t identity_of(const struct learner *learner) {
     identity = identity_add(identity, sizeof(real));
     identity =
         hash_chain(identity, learner->task_weights, learner->tasks * sizeof *learner->task_weights);
+    for (size_t k = 0; k < learner->tasks; k++)
+        if (model->spec.labels[k] != MODEL_LABELS_WAIT)
+            identity = identity_add(identity_add(identity, k), model->spec.labels[k]);
     for (size_t t = 0; t < model->tensor_count; t++) {
         const struct model_tensor *tensor = &model->tensors[t];
         identity = hash_chain(identity, tensor->name, strlen(tensor->name));
@@ -168,6 +171,9 @@ static void pass_dense(struct walk *walk, struct learner *learner) {
     }
     size_t states = learner->settings.optimiser == LEARNER_ADAM ? 2 : 1;
     pass(walk, learner->state, states * model->weight_elements * sizeof *learner->state);
+    size_t late = learner->late.count * learner->late.inputs;
+    pass(walk, learner->late.weights, late * sizeof *learner->late.weights);
+    pass(walk, learner->late.accumulators, late * sizeof *learner->late.accumulators);
     for (size_t t = 0; t < model->spec.table_count; t++)
         pass_life(walk, &learner->lives[t]);
 }

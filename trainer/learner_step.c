@@ -17,7 +17,7 @@
 
 static const uint64_t unknown_stream = 0x756e6b6e6f776e; // apart from other draws of the seed
 
-static void lanes_cut(struct learner *learner) {
+void learner_lanes_cut(struct learner *learner) {
     size_t rows = learner->batch->rows;
     learner->lane_count = (rows + learner->lane_rows - 1) / learner->lane_rows;
     for (size_t i = 0; i < learner->lane_count; i++) {
@@ -192,6 +192,15 @@ static double label_of(const struct learner *learner, size_t k, size_t row) {
     return label;
 }
 
+// What a row's logits predict.
+static void logits_keep(struct learner *learner, size_t row, const real *logits) {
+    real predicted[MODEL_TASKS_MAX];
+    memcpy(predicted, logits, learner->tasks * sizeof *predicted);
+    relation_predict(learner->model, predicted);
+    for (size_t k = 0; k < learner->tasks; k++)
+        learner->logits[k * learner->batch->rows + row] = (float)predicted[k];
+}
+
 // Losses and slopes of the logits: task weight x row weight x derivative; a row that cannot be used
 // leaves no trace.
 static void losses_take(struct learner *learner, const struct lane *lane,
@@ -202,8 +211,7 @@ static void losses_take(struct learner *learner, const struct lane *lane,
     for (size_t p = lane->first; p < lane->first + lane->rows; p++) {
         const real *logits = learner->act.values[learner->model->logit_plane] + p * tasks;
         size_t row = learner->act.order[p];
-        for (size_t k = 0; k < tasks; k++)
-            learner->logits[k * batch->rows + row] = (float)logits[k];
+        logits_keep(learner, row, logits);
         bool usable = row_usable(learner, row, logits);
         if (!usable)
             report->skipped++;
@@ -213,10 +221,12 @@ static void losses_take(struct learner *learner, const struct lane *lane,
             double weight = (double)batch->weights[k * batch->capacity + row];
             if (!usable || !(weight < 0 || weight > 0))
                 continue;
-            report->loss[k] +=
-                weight * relation_loss(learner->model, k, logits, label_of(learner, k, row),
-                                       learner->task_weights[k] * weight,
-                                       row_slopes(learner, k, p));
+            double label = label_of(learner, k, row);
+            late_weigh(&learner->late, learner->model, &learner->act, k, p, logits, &label,
+                       &weight);
+            report->loss[k] += weight * relation_loss(learner->model, k, logits, label,
+                                                      learner->task_weights[k] * weight,
+                                                      row_slopes(learner, k, p));
             report->labelled[k]++;
         }
         if (!usable)
@@ -447,7 +457,7 @@ enum status learner_step(struct learner *learner, const struct minibatch *batch,
     learner->act.expert_dropout = learner->model->spec.settings.expert_dropout;
     learner->act.dropout_step = learner->step;
     if (batch->rows > 0) {
-        lanes_cut(learner);
+        learner_lanes_cut(learner);
         domains_draw(learner);
         labels_count(learner);
         passes_choose(learner);

@@ -81,6 +81,7 @@ enum status rows_append(struct minibatch *batch, const struct model_spec *spec,
         batch->weights[task * capacity + row] = 0;
     }
     batch->domains[row] = domain;
+    batch->repeats[row] = false;
     batch->rows++;
     return STATUS_OK;
 }
@@ -104,6 +105,7 @@ enum status rows_copy(struct minibatch *into, const struct minibatch *from,
         memcpy(into->numbers + f * into->capacity, from->numbers + f * from->capacity,
                rows * sizeof *into->numbers);
     memcpy(into->domains, from->domains, rows * sizeof *into->domains);
+    memcpy(into->repeats, from->repeats, rows * sizeof *into->repeats);
     into->rows = rows;
     return STATUS_OK;
 }
@@ -113,6 +115,7 @@ void rows_save(const struct minibatch *batch, const struct model_spec *spec, str
     wire_put_long(into, (int64_t)batch->rows);
     for (size_t row = 0; row < batch->rows; row++) {
         wire_put_long(into, batch->domains[row]);
+        buffer_append_byte(into, batch->repeats[row] ? 1 : 0);
         for (size_t f = 0; f < spec->categorical_count; f++)
             wire_put_fixed64(into, batch->ids[f * capacity + row]);
         for (size_t f = 0; f < spec->numeric_count; f++)
@@ -134,6 +137,7 @@ static enum status row_load(struct minibatch *batch, const struct model_spec *sp
                             struct error *err) {
     size_t row = batch->rows, capacity = batch->capacity;
     batch->domains[row] = (uint32_t)wire_get_long(in);
+    batch->repeats[row] = wire_get_bool(in);
     for (size_t f = 0; f < spec->categorical_count; f++)
         batch->ids[f * capacity + row] = wire_get_fixed64(in);
     for (size_t f = 0; f < spec->numeric_count; f++)

@@ -54,6 +54,7 @@ void save_state(const struct trainer *trainer, struct buffer *into) {
     counting_save(trainer->counting, into);
     queue_save(trainer, into);
     rows_save(&trainer->batch, &trainer->shape, into);
+    train_late_save(trainer, into);
     measure_save(trainer->measure, into);
     if (trainer->shuffle != NULL)
         shuffle_save(trainer->shuffle, into);
@@ -164,6 +165,8 @@ static enum status state_load(struct trainer *trainer, struct wire *in, struct e
         status = queue_load(trainer, in, err);
     if (status == STATUS_OK)
         status = rows_load(&trainer->batch, &trainer->shape, in, err);
+    if (status == STATUS_OK)
+        status = train_late_load(trainer, in, err);
     if (status == STATUS_OK)
         status = measure_load(trainer->measure, in, err);
     if (status == STATUS_OK && in->at != in->end)

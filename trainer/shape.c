@@ -24,6 +24,11 @@ static void given_find(const struct spec *spec, uint32_t *given) {
     }
 }
 
+_Static_assert((int)SPEC_FNW == (int)MODEL_LABELS_FNW && (int)SPEC_FNC == (int)MODEL_LABELS_FNC &&
+                   (int)SPEC_ES_DFM == (int)MODEL_LABELS_ES_DFM &&
+                   (int)SPEC_DEFER == (int)MODEL_LABELS_DEFER,
+               "one list of policies");
+
 enum status shape_of_spec(const struct spec *spec, const struct model_settings *settings,
                           struct arena *arena, struct model_spec *ret_shape, struct error *err) {
     static const enum spec_feature_kind kinds[] = {SPEC_CATEGORICAL, SPEC_MULTI};
@@ -56,6 +61,8 @@ enum status shape_of_spec(const struct spec *spec, const struct model_settings *
     }
     shape.fields = fields;
     given_find(spec, shape.given);
+    for (size_t k = 0; k < spec->tasks.count; k++)
+        shape.labels[k] = (uint32_t)spec_task_at(spec, k)->labels;
     struct rate_keys keys;
     enum status status = rate_keys_of(spec, arena, &keys, err);
     if (status != STATUS_OK)

@@ -1,5 +1,5 @@
-// The trainer's state, shared by trainer.c (life, ticks, accounts), train.c (records), save.c
-// and gauges.c.
+// The trainer's state, shared by trainer.c (life, ticks, accounts), train.c and train_late.c
+// (records), save.c and gauges.c.
 // Private to them.
 #ifndef FRESHET_TRAINER_STATE_H
 #define FRESHET_TRAINER_STATE_H
@@ -7,6 +7,7 @@
 #include "record/example.h"
 #include "trainer/chain.h"
 #include "trainer/counting.h"
+#include "trainer/late.h"
 #include "trainer/pending.h"
 #include "trainer/shuffle.h"
 #include "trainer/trainer.h"
@@ -67,6 +68,13 @@ struct predict_queue {
     bool shared;
 };
 
+// Final labels that wait for a step of the auxiliary classifiers.
+struct late_rows {
+    struct model_spec shape; // the model's, with a label for each classifier
+    uint32_t tasks;          // that have one; 0: nothing is allocated
+    struct minibatch batch;
+};
+
 struct trainer {
     struct trainer_setup setup;
     struct arena run; // the shape's
@@ -90,6 +98,7 @@ struct trainer {
     struct predict_queue queue;
     struct minibatch batch;
     struct shuffle *shuffle; // NULL: rows are learnt as they come
+    struct late_rows late;
     struct measure *measure;
     size_t popularity_column; // of an example's ids, or TRAINER_NO_COLUMN
     struct learner *learner;
@@ -111,6 +120,20 @@ CHECKED enum status train_predict(struct trainer *trainer, struct error *err); /
 CHECKED enum status train_drain(struct trainer *trainer, struct error *err);
 // Predicts what is queued, then learns from the minibatch, if it has rows.
 CHECKED enum status train_learn(struct trainer *trainer, struct error *err);
+
+// A task's label and weight; false when they are not numbers that can be learnt or measured.
+bool train_label(const struct example *example, size_t task, float *ret_label, float *ret_weight);
+
+// train_late.c
+CHECKED enum status train_late_begin(struct trainer *trainer, struct error *err);
+void train_late_end(struct trainer *trainer);
+bool train_late_wants(const struct trainer *trainer, const struct example *example);
+// A final label that train_late_wants. Learns when there is a minibatch of them.
+CHECKED enum status train_late_take(struct trainer *trainer, const struct example *example,
+                                    uint32_t domain, const float *rates, struct error *err);
+CHECKED enum status train_late_learn(struct trainer *trainer, struct error *err); // what waits
+void train_late_save(const struct trainer *trainer, struct buffer *into);
+CHECKED enum status train_late_load(struct trainer *trainer, struct wire *in, struct error *err);
 
 // trainer.c: everything under "State", as new; and given back.
 CHECKED enum status trainer_begin(struct trainer *trainer, struct error *err);

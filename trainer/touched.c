@@ -95,7 +95,8 @@ struct collecting {
 };
 
 // The row of an id that had none when it was looked up: made by an earlier occurrence, or now, or
-// not yet. Where domains have rows of their own, one begins as that of `unknown` stands.
+// not yet. Inputs that are learnt from again were sighted before. Where domains have rows of their
+// own, one begins as that of `unknown` stands.
 static enum status row_make(struct collecting *job, uint64_t id, size_t domain, size_t sightings,
                             uint32_t *slot) {
     struct table *table = &job->model->tables[job->touched->table];
@@ -149,7 +150,8 @@ static enum status collect_rows(struct collecting *job, const struct touched_sou
         if (row + MARK_AHEAD < lane->first + lane->rows)
             __builtin_prefetch(&job->touched->mark[slots[row + MARK_AHEAD]], 1);
         if (row_lacks(job, ids[row], slots[row])) {
-            enum status status = row_make(job, ids[row], source->domains[row], 1, &slots[row]);
+            enum status status = row_make(job, ids[row], source->domains[row],
+                                          !source->batch->repeats[row], &slots[row]);
             if (status != STATUS_OK)
                 return status;
         }
@@ -168,9 +170,13 @@ static enum status collect_ids(struct collecting *job, const struct touched_sour
     for (size_t id = 0; id < factor->count; id++, at++) {
         uint64_t named = ids[act->order[lane->first + members[act->ids.begin[at]]]];
         uint32_t *slot = &act->ids.slots[at];
-        size_t rows = activations_id_rows(act, lane, factor, base, id);
         if (*slot == TABLE_DEFAULT_SLOT && named != 0) {
-            enum status status = row_make(job, named, MINIBATCH_DOMAIN_UNKNOWN, rows, slot);
+            size_t rows = activations_id_rows(act, lane, factor, base, id), sightings = 0;
+            for (size_t m = 0; m < rows; m++) {
+                uint32_t row = act->order[lane->first + members[act->ids.begin[at] + m]];
+                sightings += !source->batch->repeats[row];
+            }
+            enum status status = row_make(job, named, MINIBATCH_DOMAIN_UNKNOWN, sightings, slot);
             if (status != STATUS_OK)
                 return status;
         }
@@ -207,7 +213,8 @@ static enum status collect_list(struct collecting *job, const struct touched_sou
         for (size_t i = begin[row]; i < begin[row + 1]; i++) {
             uint64_t id = batch->list_ids[list][i];
             if (row_lacks(job, id, slots[i])) {
-                enum status status = row_make(job, id, source->domains[row], 1, &slots[i]);
+                enum status status =
+                    row_make(job, id, source->domains[row], !batch->repeats[row], &slots[i]);
                 if (status != STATUS_OK)
                     return status;
             }

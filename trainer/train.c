@@ -14,9 +14,7 @@ static float float_of(const unsigned char *floats, size_t i) {
     return value;
 }
 
-// A task's label and weight; false when they are not numbers that can be learnt or measured.
-static bool label_of(const struct example *example, size_t task, float *ret_label,
-                     float *ret_weight) {
+bool train_label(const struct example *example, size_t task, float *ret_label, float *ret_weight) {
     float label = float_of(example->labels, task);
     float weight = example->weights == NULL ? 1 : float_of(example->weights, task);
     if (!(label >= 0 && label <= 1) || !(weight >= 0) || !isfinite(weight))
@@ -133,7 +131,9 @@ enum status train_learn(struct trainer *trainer, struct error *err) {
         return STATUS_OK;
     bool shared = trainer->queue.shared;
     trainer->batch.time_ms = trainer->watermark_ms;
-    enum status status = shared ? STATUS_OK : train_predict(trainer, err);
+    enum status status = train_late_learn(trainer, err);
+    if (status == STATUS_OK && !shared)
+        status = train_predict(trainer, err);
     if (status == STATUS_OK)
         status = learner_step(trainer->learner, &trainer->batch, &trainer->last_report, err);
     if (status == STATUS_OK && shared)
@@ -232,7 +232,7 @@ static enum status label_take(struct trainer *trainer, struct pending_entry *ent
     entry->waiting &= ~(UINT32_C(1) << task);
     counts->predictions_waiting--;
     float label, weight;
-    if (!label_of(example, task, &label, &weight)) {
+    if (!train_label(example, task, &label, &weight)) {
         counts->finals_dropped[FINAL_INVALID_LABEL]++;
         counts->predictions_dropped[PREDICTION_INVALID_LABEL]++;
         return STATUS_OK;
@@ -281,7 +281,7 @@ static struct learnable learnable_of(const struct trainer *trainer, const struct
     learnable.tasks = 0;
     for (size_t task = 0; task < trainer->shape.task_count; task++)
         if (mask >> task & 1 &&
-            label_of(example, task, &learnable.labels[task], &learnable.weights[task]))
+            train_label(example, task, &learnable.labels[task], &learnable.weights[task]))
             learnable.tasks |= UINT32_C(1) << task;
     return learnable;
 }
@@ -298,6 +298,7 @@ static enum status learn_take(struct trainer *trainer, int64_t now_ms,
                                      counting_columns(trainer->counting), domain, counted, err);
     if (status != STATUS_OK)
         return status;
+    batch->repeats[row] = (example->kind & EXAMPLE_REPEAT) != 0;
     if (row == 0)
         trainer->batch_first_ms = now_ms;
     for (size_t task = 0; task < trainer->shape.task_count; task++) {
@@ -349,7 +350,7 @@ enum status train_drain(struct trainer *trainer, struct error *err) {
 static const float *rates_of(struct trainer *trainer, uint32_t slot,
                              const struct example *example) {
     size_t rates = counting_columns(trainer->counting);
-    if (rates == 0 || (example->kind & EXAMPLE_LEARN) == 0)
+    if (rates == 0 || ((example->kind & EXAMPLE_LEARN) == 0 && !train_late_wants(trainer, example)))
         return NULL;
     const struct pending_entry *entry = pending_find(trainer->pending, slot, example->impression);
     if (entry == NULL)
@@ -409,6 +410,8 @@ static enum status example_take(struct trainer *trainer, const struct log_record
     if (status == STATUS_OK && (example->kind & (EXAMPLE_FINAL | EXAMPLE_LAST)) != 0)
         status = final_take(trainer, record->slot, example,
                             (example->kind & EXAMPLE_FINAL) != 0 ? mask : 0, err);
+    if (status == STATUS_OK && train_late_wants(trainer, example))
+        status = train_late_take(trainer, example, domain, rates, err);
     if (status == STATUS_OK && learnable.tasks != 0)
         status = row_take(trainer, record, example, domain, rates, &learnable, err);
     else if (status == STATUS_OK && learns)

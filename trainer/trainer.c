@@ -93,6 +93,8 @@ enum status trainer_begin(struct trainer *trainer, struct error *err) {
         status = shuffle_new((size_t)settings->shuffle_rows, counting_columns(trainer->counting),
                              (uint64_t)trainer->shape.settings.seed, &trainer->shuffle, err);
     if (status == STATUS_OK)
+        status = train_late_begin(trainer, err);
+    if (status == STATUS_OK)
         status = measure_new(&measured, &trainer->measure, err);
     if (status == STATUS_OK)
         status = learner_begin(trainer, err);
@@ -103,6 +105,7 @@ void trainer_end(struct trainer *trainer) {
     struct predict_queue *queue = &trainer->queue;
     learner_free(trainer->learner);
     measure_free(trainer->measure);
+    train_late_end(trainer);
     minibatch_deinit(&trainer->batch, &trainer->shape);
     minibatch_deinit(&queue->batch, &trainer->shape);
     memory_free(queue->slots);
@@ -297,6 +300,8 @@ static enum status trainer_idle(void *state, uint32_t slot, bool idle,
 
 enum status trainer_flush(struct trainer *trainer, struct error *err) {
     enum status status = train_drain(trainer, err);
+    if (status == STATUS_OK)
+        status = train_late_learn(trainer, err);
     if (status != STATUS_OK)
         return status;
     return trainer->batch.rows > 0 ? train_learn(trainer, err) : train_predict(trainer, err);

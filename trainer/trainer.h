@@ -13,7 +13,11 @@
 // learner's minibatch, which is learnt from when it is full or spans `batch_event_time`. A record
 // with several bits is predicted, then measured, then learnt from: nothing is ever measured by a
 // model that has learnt of it. At every publish interval of the journalled clock a version is
-// emitted. With `shuffle_rows` a LEARN record waits in the shuffle buffer before it becomes a row.
+// emitted. Where a task's label policy does not wait (record/spec.h), LEARN records come before the
+// label is final and again: the loss is weighted (late.h), repeats are left out of statistics, and
+// what is measured stays the first prediction against the final label. Its auxiliary classifiers
+// learn from FINAL records. With `shuffle_rows` a LEARN record waits in the shuffle buffer before
+// it becomes a row.
 //
 // Accounts. `examples` (records): used once predicted (SCORE alone), learnt from (LEARN) or applied
 // (FINAL, LAST alone); in flight while a row of theirs waits in the queue, the shuffle buffer or

@@ -13,7 +13,7 @@
 
 #include "ingest/join.h"
 
-#define OUTPUTS_MAX 6000
+#define OUTPUTS_MAX 8000
 enum { IMPRESSIONS, CLICKS, BUYS, INPUTS };
 
 struct output {

@@ -15,6 +15,8 @@ struct oracle_impression {
     uint64_t number;
     bool replaced;
     uint32_t set, left; // tasks with a label; tasks whose label has left
+    bool waited[3];     // the wait has passed
+    int learnt[3];      // 0 = not before the close; 1 = once; 2 = as a negative, then as a positive
     float values[3];
 };
 struct oracle_feedback {
@@ -35,7 +37,7 @@ struct oracle {
     bool idle[INPUTS];
     int64_t watermark, sent;
     uint64_t used[INPUTS], dropped[INPUTS][EVENT_DROPS];
-    struct output out[ORACLE_MAX * 5];
+    struct output out[ORACLE_MAX * 9];
     size_t out_count;
 };
 
@@ -132,6 +134,45 @@ static void oracle_apply(struct oracle *o, struct oracle_feedback *fb, size_t on
     }
 }
 
+// Learning before the close, at an instant when the watermark is `now`; `set`: labels just set.
+static void oracle_early(struct oracle *o, size_t on, uint32_t set, int64_t instant, int64_t now) {
+    struct oracle_impression *i = &o->impressions[on];
+    uint32_t first = 0, late = 0;
+    for (int task = 0; task < (int)o->f->spec.tasks.count; task++) {
+        const struct spec_task *rule = &o->f->tasks[task];
+        int given = oracle_given(o, task);
+        if (rule->labels == SPEC_WAIT || (i->left >> task & 1))
+            continue;
+        bool due = rule->label_wait_ms == 0 || i->t + rule->label_wait_ms < now;
+        if (i->learnt[task] == 0 && due && (given < 0 || oracle_positive(o, i, given))) {
+            first |= 1u << task;
+            i->learnt[task] = 1;
+        } else if (i->learnt[task] == 1 && (set >> task & 1) && oracle_positive(o, i, task)) {
+            late |= 1u << task;
+            i->learnt[task] = 2;
+        }
+    }
+    if (first != 0)
+        oracle_send(o, i, EXAMPLE_LEARN, first, instant);
+    if (late != 0)
+        oracle_send(o, i, EXAMPLE_LEARN | EXAMPLE_REPEAT, late, instant);
+}
+
+// Tasks that leave together, by what becomes of them at the close.
+static uint32_t oracle_part(const struct oracle *o, const struct oracle_impression *i,
+                            uint32_t mask, uint32_t kind) {
+    uint32_t part = 0;
+    for (int task = 0; task < (int)o->f->spec.tasks.count; task++) {
+        uint32_t learn = i->learnt[task] == 0                     ? EXAMPLE_LEARN
+                         : i->learnt[task] == 2                   ? EXAMPLE_LATE
+                         : o->f->tasks[task].labels == SPEC_DEFER ? EXAMPLE_LEARN | EXAMPLE_REPEAT
+                                                                  : 0;
+        if ((mask >> task & 1) && (learn | EXAMPLE_FINAL) == kind)
+            part |= 1u << task;
+    }
+    return part;
+}
+
 // All tasks of one impression that are decided at one instant.
 static void oracle_close(struct oracle *o, size_t on, int64_t after) {
     struct oracle_impression *i = &o->impressions[on];
@@ -159,10 +200,18 @@ static void oracle_close(struct oracle *o, size_t on, int64_t after) {
             oracle_drop(o, fb, EVENT_WITHOUT_CLICK);
         }
     }
-    if (mask != 0)
-        oracle_send(o, i, EXAMPLE_LEARN | EXAMPLE_FINAL | (last ? EXAMPLE_LAST : 0u), mask,
-                    i->t + after);
-    else if (last)
+    static const uint32_t kinds[] = {EXAMPLE_LEARN | EXAMPLE_FINAL,
+                                     EXAMPLE_LEARN | EXAMPLE_FINAL | EXAMPLE_REPEAT,
+                                     EXAMPLE_FINAL | EXAMPLE_LATE, EXAMPLE_FINAL};
+    uint32_t rest = mask;
+    for (int k = 0; k < 4; k++) {
+        uint32_t part = oracle_part(o, i, mask, kinds[k]);
+        rest &= ~part;
+        if (part != 0)
+            oracle_send(o, i, kinds[k] | (last && rest == 0 ? EXAMPLE_LAST : 0u), part,
+                        i->t + after);
+    }
+    if (mask == 0 && last)
         oracle_send(o, i, EXAMPLE_FINAL | EXAMPLE_LAST, 0, i->t + after);
     if (last)
         o->used[IMPRESSIONS]++;
@@ -175,16 +224,27 @@ static void oracle_settle(struct oracle *o, int64_t watermark) {
         for (size_t on = 0; on < o->impression_count; on++) {
             const struct oracle_impression *i = &o->impressions[on];
             for (int task = 0; task < (int)o->f->spec.tasks.count; task++) {
-                int64_t after = oracle_decided(o, task);
+                int64_t after = oracle_decided(o, task), wait = o->f->tasks[task].label_wait_ms;
                 if (!(i->left >> task & 1) && i->t + after < best) {
                     best = i->t + after;
                     best_after = after;
+                    best_on = on;
+                }
+                if (wait > 0 && !(i->left >> task & 1) && !i->waited[task] && i->t + wait < best) {
+                    best = i->t + wait;
+                    best_after = wait;
                     best_on = on;
                 }
             }
         }
         if (best >= watermark)
             break;
+        bool wait = false;
+        for (int task = 0; task < (int)o->f->spec.tasks.count; task++)
+            if (o->f->tasks[task].label_wait_ms == best_after && best_after > 0)
+                wait = o->impressions[best_on].waited[task] = true;
+        if (wait)
+            oracle_early(o, best_on, 0, best, watermark);
         oracle_close(o, best_on, best_after);
     }
     for (size_t k = 0; k < o->feedback_count; k++) {
@@ -241,6 +301,7 @@ static void oracle_impression(struct oracle *o, const char *key, int64_t t, int6
     for (size_t k = 0; k < o->feedback_count; k++)
         if (o->feedback[k].fate == WAITS && strcmp(o->feedback[k].key, key) == 0)
             oracle_apply(o, &o->feedback[k], (size_t)i->number);
+    oracle_early(o, (size_t)i->number, 0, t, o->watermark);
 }
 
 static void oracle_event(struct oracle *o, uint32_t input, const char *key, int64_t t,
@@ -253,8 +314,11 @@ static void oracle_event(struct oracle *o, uint32_t input, const char *key, int6
             .t = t, .accepted = accepted, .input = input, .mask = mask, .value = value};
         (void)snprintf(fb->key, sizeof(fb->key), "%s", key);
         int found = oracle_find(o, key);
-        if (found >= 0)
+        if (found >= 0) {
             oracle_apply(o, fb, (size_t)found);
+            if (fb->set != 0)
+                oracle_early(o, (size_t)found, fb->set, t, o->watermark);
+        }
     }
     if (t > o->newest[input]) {
         o->newest[input] = t;

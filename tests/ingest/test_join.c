@@ -445,7 +445,7 @@ static void a_checkpoint_is_wanted_when_it_would_make_room(void **state) {
     char directory[] = "/tmp/freshet-join-XXXXXX";
     assert_non_null(mkdtemp(directory));
     fixture_init(&f, 2, "");
-    f.settings.store_memory_bytes = 1592 << 10; // the index takes most of it, RocksDB 192
+    f.settings.store_memory_bytes = 1650 << 10; // the index takes most of it, RocksDB 192
     const struct store_rocksdb_options options = {.directory = directory,
                                                   .bucket_ms = 1000,
                                                   .young_age_ms = 1000000,

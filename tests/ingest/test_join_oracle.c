@@ -156,6 +156,15 @@ static void random_settings(struct fixture *f, struct rng *rng) {
     if (f->spec.tasks.count > 2 && rng_below(rng, 3) == 0)
         f->tasks[2].given = f->tasks[1].given[0] == '\0' ? "buy" : "click";
     f->tasks[2].path = rng_below(rng, 2) == 0 ? "seen" : "";
+    for (size_t i = 0; i < 2 && i < f->spec.tasks.count; i++) {
+        static const int policies[] = {SPEC_WAIT, SPEC_FNW, SPEC_ES_DFM, SPEC_DEFER};
+        int labels = policies[rng_below(rng, 4)];
+        int64_t wait_ms = (int64_t)rng_below(rng, 2) * 15;
+        if (labels == SPEC_WAIT || f->tasks[i].window_ms == 0)
+            continue;
+        f->tasks[i].labels = labels;
+        f->tasks[i].label_wait_ms = labels == SPEC_FNW ? 0 : wait_ms;
+    }
     f->settings.lateness_ms = (int64_t)rng_below(rng, 30);
     f->settings.early_wait_ms = (int64_t)rng_below(rng, 60);
     f->settings.runner.order = rng_below(rng, 2) == 0 ? RUNNER_ARRIVAL : RUNNER_EVENT_TIME;

@@ -69,6 +69,12 @@ static void each_mistake_is_named(void **state) {
         {"kind: multi", "kind: many", "many"},
         {"dimension: 8", "dimension: 0", "dimension"},
         {"weight: .3", "weight: -1", "weight"},
+        {"weight: .3", "labels: soon", "soon"},
+        {"weight: .3", "labels: fnw, label_wait: 1s", "no wait"},
+        {"weight: .3", "label_wait: 1s", "`labels: wait` has no wait"},
+        {"weight: .3", "labels: es_dfm, window: 1m, label_wait: 1m", "longer than `label_wait`"},
+        {"weight: .3", "labels: fnc, window: 0s", "longer than `label_wait`"},
+        {"input: clicks,", "path: clicked, labels: defer,", "carries that of 'click'"},
     };
     for (size_t i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
         struct spec spec;
@@ -108,6 +114,7 @@ static void the_fingerprint_follows_what_examples_depend_on(void **state) {
         {"path: user.id", "path: u", false},
         {"window: 5m", "window: 6m", false},
         {"weight: .3", "weight: .4", false},
+        {"weight: .3", "labels: fnw", false},
         {"domain: tab", "domain: page", false},
     };
     struct spec spec;
@@ -139,12 +146,16 @@ static void the_json_form_gives_the_same_spec(void **state) {
     struct buffer json, twice;
     buffer_init(&json);
     buffer_init(&twice);
-    assert_int_equal(parse("weight: .3", "weight: .1", &spec, &err), STATUS_OK);
+    assert_int_equal(parse("weight: .3", "weight: .1, labels: es_dfm, label_wait: 7s", &spec, &err),
+                     STATUS_OK);
     assert_int_equal(spec_to_json(&spec, &json, &err), STATUS_OK);
     assert_int_equal(spec_from_json((const char *)json.data, json.length, &run, &again, &err),
                      STATUS_OK);
     assert_true(spec_fingerprint(&again) == spec_fingerprint(&spec));
     assert_true(spec_task_at(&again, 1)->weight == .1);
+    assert_int_equal(spec_task_at(&again, 0)->labels, SPEC_WAIT);
+    assert_int_equal(spec_task_at(&again, 1)->labels, SPEC_ES_DFM);
+    assert_int_equal(spec_task_at(&again, 1)->label_wait_ms, 7000);
     assert_int_equal(spec_task_at(&again, 0)->window_ms, 300000);
     assert_string_equal(spec_feature_at(&again, 0)->path, "user.id");
     assert_string_equal(again.domain_path, "tab");

@@ -7,7 +7,7 @@
 #include "base/rng.h"
 #include "trainer/learner_inside.h"
 
-enum { TASKS = 3, TABLES = 2, IDS = 40, NUMERIC = 2, BATCH = 24 };
+enum { TASKS = 3, HEADS = 2 * TASKS, TABLES = 2, IDS = 40, NUMERIC = 2, BATCH = 24 };
 
 static int64_t experts_one[] = {7}, experts_two[] = {8, 5}, towers[] = {4}, auxiliary[] = {3};
 
@@ -213,6 +213,36 @@ static const struct named_case cases[] = {
       .norm = MODEL_NORM_MOVING,
       .wide = true},
      {ADAGRAD, METABALANCE(LEARNER_STRATEGY_C)}},
+    {"fnw_and_wait_adam",
+     {.sharing = MODEL_MMOE, .experts = 2, ONE_LAYER, EMBEDDING, .wide = true},
+     {ADAM}},
+    {"es_dfm_and_defer",
+     {.sharing = MODEL_MMOE, .experts = 2, TWO_LAYERS, EMBEDDING, .wide = true},
+     {ADAGRAD, .late_learning_rate = .05}},
+    {"defer_star_normed_metabalance",
+     {.sharing = MODEL_SHARED_BOTTOM, ONE_LAYER, EMBEDDING, STAR, .norm = MODEL_NORM_MOVING},
+     {ADAGRAD, METABALANCE(LEARNER_STRATEGY_C), .late_learning_rate = .02}},
+    {"es_dfm_esmm_ple_famo",
+     {.sharing = MODEL_PLE,
+      .experts = 1,
+      .task_experts = 1,
+      .levels = 2,
+      .relation = MODEL_ESMM,
+      ONE_LAYER,
+      EMBEDDING,
+      .wide = true},
+     {ADAGRAD, BALANCE(LEARNER_BALANCE_FAMO), .late_learning_rate = .05}},
+};
+
+// Label policies of the cases that do not wait: enum model_labels.
+static const struct {
+    const char *name;
+    uint32_t labels[TASKS];
+} policies[] = {
+    {"fnw_and_wait_adam", {MODEL_LABELS_WAIT, MODEL_LABELS_FNW, MODEL_LABELS_FNC}},
+    {"es_dfm_and_defer", {MODEL_LABELS_ES_DFM, MODEL_LABELS_DEFER, MODEL_LABELS_WAIT}},
+    {"defer_star_normed_metabalance", {MODEL_LABELS_FNW, MODEL_LABELS_DEFER, MODEL_LABELS_ES_DFM}},
+    {"es_dfm_esmm_ple_famo", {MODEL_LABELS_WAIT, MODEL_LABELS_ES_DFM, MODEL_LABELS_DEFER}},
 };
 
 static const struct model_field fields[] = {
@@ -331,7 +361,7 @@ static void floats_print(const char *name, const float *values, size_t count, si
     printf("],");
 }
 
-static void batch_print(const struct minibatch *batch) {
+static void batch_print(const struct minibatch *batch, size_t labels) {
     size_t stride = batch->capacity;
     printf("{\"ids\":[");
     for (size_t f = 0; f < 2; f++) {
@@ -352,9 +382,27 @@ static void batch_print(const struct minibatch *batch) {
         printf("%s%" PRIu32, r ? "," : "", batch->domains[r]);
     printf("],");
     floats_print("numbers", batch->numbers, batch->rows, stride, NUMERIC);
-    floats_print("labels", batch->labels, batch->rows, stride, TASKS);
-    floats_print("weights", batch->weights, batch->rows, stride, TASKS);
+    floats_print("labels", batch->labels, batch->rows, stride, labels);
+    floats_print("weights", batch->weights, batch->rows, stride, labels);
     printf("\"end\":0}");
+}
+
+// Final labels for the auxiliary classifiers, some rows left out.
+static void late_fill(struct minibatch *batch, struct rng *rng, uint64_t step) {
+    batch_fill(batch, rng, step);
+    for (size_t h = 0; h < HEADS; h++)
+        for (size_t r = 0; r < batch->rows; r++) {
+            batch->labels[h * batch->capacity + r] = rng_below(rng, 3) == 0;
+            batch->weights[h * batch->capacity + r] = (float)rng_below(rng, 3) / 2;
+        }
+}
+
+static void late_print(const struct learner *learner) {
+    const struct late *late = &learner->late;
+    printf("\"late\":[");
+    for (size_t i = 0; i < late->count * late->inputs; i++)
+        printf("%s%.17g", i ? "," : "", late->weights[i]);
+    printf("],\n");
 }
 
 static void noise_print(const struct model *model) {
@@ -404,22 +452,31 @@ static void case_run(const struct named_case *chosen, uint64_t steps) {
                               .task_count = TASKS,
                               .table_count = TABLES,
                               .settings = chosen->model};
+    for (size_t i = 0; i < sizeof policies / sizeof *policies; i++)
+        if (strcmp(policies[i].name, chosen->name) == 0)
+            memcpy(spec.labels, policies[i].labels, sizeof policies[i].labels);
     spec.given[1] = 1; // read under ESMM: a chain of three
     spec.given[2] = 2;
     struct learner_settings settings = chosen->learner;
     struct learner *learner;
-    struct minibatch batch;
-    struct rng rng;
+    struct minibatch batch, late;
+    struct rng rng, late_rng;
+    struct model_spec late_spec = spec;
+    late_spec.task_count = HEADS;
     settings.target_task = "first";
     must(learner_new(&spec, &settings, task_weights, 0, &learner, &err), &err);
     must(minibatch_init(&batch, &spec, BATCH, &err), &err);
+    must(minibatch_init(&late, &late_spec, BATCH, &err), &err);
     rng_init(&rng, 2024);
+    rng_init(&late_rng, 2025);
     printf("{\"settings\":{");
     settings_print(&model_options, &spec.settings);
     settings_print(&learner_options, &settings);
     printf("\"task_weights\":[%g,%g,%g]},\n", task_weights[0], task_weights[1], task_weights[2]);
     printf("\"given\":[%" PRIu32 ",%" PRIu32 ",%" PRIu32 "],\n", spec.given[0], spec.given[1],
            spec.given[2]);
+    printf("\"labels\":[\"%s\",\"%s\",\"%s\"],\n", model_labels_names[spec.labels[0]],
+           model_labels_names[spec.labels[1]], model_labels_names[spec.labels[2]]);
     tensors_print("initial", learner_model(learner));
     noise_print(learner_model(learner));
     printf("\"batches\":[");
@@ -431,14 +488,23 @@ static void case_run(const struct named_case *chosen, uint64_t steps) {
             for (size_t r = 0; r < batch.rows; r++)
                 if (batch.domains[r] == domain)
                     must(learner_domain_add(learner, domain, &err), &err);
-        printf("%s", step ? ",\n" : "");
-        batch_print(&batch);
+        printf("%s{\"learn\":", step ? ",\n" : "");
+        batch_print(&batch, TASKS);
+        if (learner->late.count > 0) {
+            late_fill(&late, &late_rng, step);
+            printf(",\n\"late\":");
+            batch_print(&late, HEADS);
+            must(learner_learn_late(learner, &late, &err), &err);
+        }
+        printf("}");
         must(learner_step(learner, &batch, &report, &err), &err);
     }
     printf("],\n");
     tensors_print("final", learner_model(learner));
+    late_print(learner);
     rows_print(learner_model(learner));
     minibatch_deinit(&batch, &spec);
+    minibatch_deinit(&late, &late_spec);
     learner_free(learner);
 }
 

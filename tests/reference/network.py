@@ -60,6 +60,7 @@ class Forward:
         if shape.gated:
             features = self._gate_inputs(features)
         mixtures = self._trunk(features)
+        self.tower_inputs = mixtures
         logits = ad.columns([self._tower(k, mixtures[k]) for k in range(shape.tasks)])
         if shape.auxiliary:
             logits = logits + self._auxiliary(features)

@@ -18,6 +18,7 @@ import numpy as np
 
 import autodiff as ad
 import balancers
+import late
 import network
 
 TOLERANCE = 1e-8
@@ -112,6 +113,8 @@ class Learner:
         method = balancers.METHODS.get(self.settings["balance"])
         self.method, self.steps, self.directions = method and method(self.settings), 0, {}
         self.known = {0}
+        self.policies = case["labels"]
+        self.late = late.Classifiers(self.policies, self.settings)
 
     def dimension(self, t):
         return (4, 3)[t]
@@ -203,6 +206,13 @@ class Learner:
             self.method.after(losses, self.losses(again, batch, active))
         self.steps += 1
 
+    def learn_late(self, batch):
+        """The auxiliary classifiers see final labels; ids never met read the default rows."""
+        if self.shape.star:
+            self.meet_domains(batch["domains"])
+        self.tensors.update({f"default.{t}": self.rows[t][0][None, :] for t in range(2)})
+        self.late.learn(network.Forward(self.shape, self.tensors, self.rows, batch), batch)
+
     def losses(self, forward, batch, active):
         """Mean loss of a task's labelled rows, times its weight."""
         return {k: self.settings["task_weights"][k] / (batch["weights"][k] != 0).sum() *
@@ -219,10 +229,17 @@ class Learner:
         chain, labels = self.chain(k), 1.0
         for task in chain:
             labels = labels * np.where(batch["weights"][task] != 0, batch["labels"][task], 1)
-        if len(chain) == 1:
-            return ad.cross_entropy(forward.logits[:, k], labels, batch["weights"][k])
-        return ad.product_loss([forward.logits[:, task] for task in chain], labels,
-                               batch["weights"][k])
+        logits = [forward.logits[:, task] for task in chain]
+        f = np.prod([late.sigmoid(z.value) for z in logits], axis=0)
+        up, down = late.importance(self.policies[k], f, self.late.probabilities(forward, k))
+        # The two terms of the loss apart, weights as constants.
+        return self.cross_entropy(logits, 1.0, batch["weights"][k] * labels * up) + \
+            self.cross_entropy(logits, 0.0, batch["weights"][k] * (1 - labels) * down)
+
+    def cross_entropy(self, logits, label, weights):
+        labels = np.full(weights.shape, label)
+        return ad.cross_entropy(logits[0], labels, weights) if len(logits) == 1 else \
+            ad.product_loss(logits, labels, weights)
 
     def direct(self, names, slopes, losses):
         """One balanced direction over all shared parameters, cut into blocks. Dense parts count as they
@@ -368,6 +385,8 @@ def compare(case, learner):
             look(name, learner.tensors[name], final)
         if "moments" not in name:
             moved = max(moved, np.abs(final - np.array(case["initial"][name], dtype=float)).max())
+    if case["late"]:
+        look("auxiliary classifiers", learner.late.all_weights(), np.array(case["late"]))
     for t, table in enumerate(case["final_rows"]):
         look(f"default.{t}", learner.rows[t][0], np.array(case["final"][f"default.{t}"][0]))
         if set(int(i) for i in table) != set(learner.rows[t]) - {0}:
@@ -388,7 +407,9 @@ def main():
         case = json.loads(output.stdout)
         learner = Learner(case)
         for raw in case["batches"]:
-            learner.step(batch_read(raw))
+            if "late" in raw:
+                learner.learn_late(batch_read(raw["late"]))
+            learner.step(batch_read(raw["learn"]))
         worst, where, moved = compare(case, learner)
         good = worst <= TOLERANCE and moved > .01
         failed += not good
