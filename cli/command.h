@@ -29,7 +29,8 @@ struct command {
 const struct command *const *command_list(size_t *ret_count);
 extern const struct command command_run, command_ingest, command_train, command_publish,
     command_score, command_simulate, command_load, command_inspect, command_check, command_options,
-    command_compare, command_export, command_import, command_top, command_serve, command_replay;
+    command_compare, command_export, command_import, command_top, command_serve, command_replay,
+    command_rewind;
 
 // An option of a command line: --name VALUE, --name=VALUE, or a flag without a value.
 struct argument {

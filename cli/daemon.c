@@ -11,6 +11,7 @@
 #include "base/disk.h"
 #include "base/logger.h"
 #include "cli/notify.h"
+#include "cli/replay.h"
 #include "cli/replay_progress.h"
 #include "cli/task.h"
 #include "trainer/trainer.h"
@@ -166,8 +167,9 @@ static enum status make_tasks(struct daemon *daemon, struct error *err) {
                                    .finish = options->finish,
                                    .threads = options->threads,
                                    .plan = options->plan};
-    enum status status =
-        task_input_partitions(daemon->settings, daemon->log, &context.partitions, err);
+    enum status status = handover_check(daemon->settings, err);
+    if (status == STATUS_OK)
+        status = task_input_partitions(daemon->settings, daemon->log, &context.partitions, err);
     if (status == STATUS_OK)
         status = task_topics_ensure(&context, err);
     if (status != STATUS_OK)

@@ -63,7 +63,7 @@ bool moment_parse(const struct command *command, const char *name, const char *t
 }
 
 void moment_print(int64_t ms, char text[MOMENT_TEXT_MAX]) {
-    time_t seconds = (time_t)(ms >= 0 ? ms / 1000 : (ms - 999) / 1000);
+    time_t seconds = (time_t)(ms / 1000 - (ms % 1000 < 0));
     struct tm utc;
     size_t length = 0;
     if (gmtime_r(&seconds, &utc))

@@ -1,4 +1,6 @@
 // freshet replay: a stretch of the past into a model of its own, as fast as the machine goes.
+#include "cli/replay.h"
+
 #include <string.h>
 
 #include "base/hash.h"
@@ -12,7 +14,8 @@
 struct replay_options {
     const char *label;
     const char *listen;
-    int64_t from_ms, to_ms;
+    struct replay_plan wanted;
+    bool handover;
     struct daemon_options daemon;
 };
 
@@ -29,21 +32,18 @@ static const char *labelled(const char *text, const char *label, struct arena *a
     return name;
 }
 
-// Makes of a deployment's settings those of a replay beside it: tasks and topics of its own, in
-// canonical order, without versions for anybody until its end.
-static bool replay_settings(struct settings *settings, const struct replay_options *options,
-                            struct arena *arena) {
+bool replay_settings(struct settings *settings, const char *label, const char *listen,
+                     struct arena *arena) {
     bool failed = false;
-    settings->name = labelled(settings->name, options->label, arena, &failed);
-    settings->ingest.examples = labelled(settings->ingest.examples, options->label, arena, &failed);
-    settings->ingest.dead_letter =
-        labelled(settings->ingest.dead_letter, options->label, arena, &failed);
+    settings->name = labelled(settings->name, label, arena, &failed);
+    settings->ingest.examples = labelled(settings->ingest.examples, label, arena, &failed);
+    settings->ingest.dead_letter = labelled(settings->ingest.dead_letter, label, arena, &failed);
     settings->trainer.examples = settings->ingest.examples;
-    settings->trainer.weights = labelled(settings->trainer.weights, options->label, arena, &failed);
+    settings->trainer.weights = labelled(settings->trainer.weights, label, arena, &failed);
     settings->ingest.runner.order = settings->trainer.runner.order = RUNNER_EVENT_TIME;
     settings->ingest.runner.idle_timeout_ms = settings->trainer.runner.idle_timeout_ms = 0;
     settings->trainer.publish_interval_ms = YEAR_MS;
-    settings->monitor.listen = options->listen ? options->listen : "";
+    settings->monitor.listen = listen;
     return !failed;
 }
 
@@ -55,37 +55,59 @@ static enum status plan_open(const struct settings *settings, const struct repla
     enum status status = log_open(&settings->log, &log, err);
     if (status == STATUS_OK)
         status =
-            replay_plan_open(settings, log, options->from_ms, options->to_ms,
+            replay_plan_open(settings, log, &options->wanted,
                              hash_bytes(identities, sizeof identities, 0), arena, ret_plan, err);
     log_close(log);
     return status;
 }
 
-static int replay(struct settings *settings, struct replay_options *options, struct arena *arena) {
+static int hand_over(const struct settings *live, const struct settings *replayed,
+                     struct error *err) {
+    enum status status = replay_plan_beside(replayed, err);
+    if (status == STATUS_OK)
+        status = handover_run(live, replayed, err);
+    if (status != STATUS_OK)
+        return command_fail(err);
+    printf("handed over: `%s` goes on from the replay `%s` when it is started\n", live->name,
+           replayed->name);
+    return EXIT_DONE;
+}
+
+static int replay(const struct settings *live, struct replay_options *options,
+                  struct arena *arena) {
     struct error err;
     struct replay_plan plan;
+    struct settings settings = *live;
     enum status status = STATUS_OK;
-    if (!replay_settings(settings, options, arena))
-        status = error_no_memory(&err, strlen(settings->name), "names");
+    if (!replay_settings(&settings, options->label, options->listen, arena))
+        status = error_no_memory(&err, strlen(settings.name), "names");
+    if (status == STATUS_OK && options->handover)
+        return hand_over(live, &settings, &err);
     if (status == STATUS_OK)
-        status = plan_open(settings, options, arena, &plan, &err);
+        status = plan_open(&settings, options, arena, &plan, &err);
     if (status != STATUS_OK)
         return command_fail(&err);
     options->daemon.plan = &plan;
-    return daemon_run(settings, &options->daemon);
+    options->daemon.finish = !plan.beside;
+    return daemon_run(&settings, &options->daemon);
 }
 
 static bool parse_times(const char *from, const char *to, struct replay_options *options) {
     const struct command *self = &command_replay;
-    options->from_ms = REPLAY_OLDEST;
-    options->to_ms = REPLAY_NEWEST;
+    options->wanted.from_ms = REPLAY_OLDEST;
+    options->wanted.to_ms = REPLAY_NEWEST;
     if (from && strcmp(from, "oldest") != 0 &&
-        !moment_parse(self, "--from", from, strlen(from), &options->from_ms))
+        !moment_parse(self, "--from", from, strlen(from), &options->wanted.from_ms))
         return false;
     if (to && strcmp(to, "newest") != 0 &&
-        !moment_parse(self, "--to", to, strlen(to), &options->to_ms))
+        !moment_parse(self, "--to", to, strlen(to), &options->wanted.to_ms))
         return false;
-    if (options->from_ms >= options->to_ms) {
+    if (options->wanted.beside && options->wanted.to_ms != REPLAY_NEWEST) {
+        fprintf(stderr,
+                "freshet replay: --beside goes on behind the newest record: --to does not fit\n");
+        return false;
+    }
+    if (options->wanted.from_ms >= options->wanted.to_ms) {
         fprintf(stderr, "freshet replay: --from must be earlier than --to\n");
         return false;
     }
@@ -95,13 +117,15 @@ static bool parse_times(const char *from, const char *to, struct replay_options 
 static int run_replay(int argc, char **argv) {
     const char *path = NULL, *from = NULL, *to = NULL, *threads = NULL;
     struct replay_options options = {
-        .label = "replay", .daemon = {.stages = DAEMON_INGEST | DAEMON_TRAINER, .finish = true}};
+        .label = "replay", .listen = "", .daemon = {.stages = DAEMON_INGEST | DAEMON_TRAINER}};
     const struct argument arguments[] = {{.name = "--from", .value = &from},
                                          {.name = "--to", .value = &to},
                                          {.name = "--as", .value = &options.label},
                                          {.name = "--threads", .value = &threads},
                                          {.name = "--report", .value = &options.daemon.report},
-                                         {.name = "--listen", .value = &options.listen}};
+                                         {.name = "--listen", .value = &options.listen},
+                                         {.name = "--beside", .flag = &options.wanted.beside},
+                                         {.name = "--handover", .flag = &options.handover}};
     if (!arguments_parse(&command_replay, argc, argv, arguments,
                          sizeof arguments / sizeof *arguments, &path, 1, 1) ||
         (threads && !arguments_number(&command_replay, "--threads", threads, 1, 256,
@@ -136,6 +160,9 @@ const struct command command_replay = {
         "                 refused\n"
         "  --to TIME      the first moment that is left out, or `newest`, the default: what is\n"
         "                 there when the replay begins\n"
+        "  --beside       go on reading what comes, without an end; says when it has caught up\n"
+        "  --handover     make one that was begun with --beside the deployment itself, as a new\n"
+        "                 lineage; neither may be running meanwhile\n"
         "  --as LABEL     sets it apart from other replays: tasks NAME.LABEL.*, topics *.LABEL;\n"
         "                 `replay` by default\n"
         "  --threads N    workers of the trainer; never changes a result\n"

@@ -9,6 +9,7 @@
 #include "cli/task.h"
 
 #define MAGIC "freshet-replay 1"
+#define HEAD MAGIC "\nconfiguration %016" PRIx64 "\nfrom %" PRId64 "\nto %" PRId64 "\nbeside %d\n"
 
 struct planning {
     const struct settings *settings;
@@ -95,9 +96,7 @@ static enum status plan_write(const struct planning *planning, const char *path,
     const struct replay_plan *plan = planning->plan;
     struct buffer text;
     buffer_init(&text);
-    buffer_append_text(&text,
-                       MAGIC "\nconfiguration %016" PRIx64 "\nfrom %" PRId64 "\nto %" PRId64 "\n",
-                       planning->identity, plan->from_ms, plan->to_ms);
+    buffer_append_text(&text, HEAD, planning->identity, plan->from_ms, plan->to_ms, plan->beside);
     for (size_t p = 0; p < plan->partitions; p++) {
         for (size_t i = 0; i < plan->inputs; i++) {
             const struct runner_stretch *stretch = stretch_at(plan, p, i);
@@ -135,7 +134,7 @@ static enum status stretches_read(const struct planning *planning, const char *t
             return error_set(err, STATUS_CORRUPT,
                              "could not read the replay's plan %s: line %zu is not one; begin "
                              "another replay with `--as`",
-                             path, k + 5);
+                             path, k + 6);
         if (partition != k / plan->inputs || strcmp(topic, topic_of(planning, k % plan->inputs)))
             return begun_otherwise(planning, "other inputs or partitions", err);
         text += length;
@@ -143,54 +142,94 @@ static enum status stretches_read(const struct planning *planning, const char *t
     return *text == '\0' ? STATUS_OK : begun_otherwise(planning, "other inputs or partitions", err);
 }
 
-static enum status plan_read(const struct planning *planning, const char *path, struct error *err) {
-    const struct replay_plan *plan = planning->plan;
-    struct buffer bytes;
-    uint64_t identity;
-    int64_t from_ms, to_ms;
-    int length = 0;
-    buffer_init(&bytes);
-    enum status status = disk_read_all(path, &bytes, err);
-    buffer_append_byte(&bytes, 0);
-    const char *text = (const char *)bytes.data;
-    if (status == STATUS_OK && bytes.failed)
-        status = error_no_memory(err, bytes.length, "a replay's plan");
+// The file's text, NUL-terminated, and its head; the stretches follow at *ret_length.
+static enum status head_read(const char *path, struct buffer *bytes, uint64_t *ret_identity,
+                             struct replay_plan *ret_plan, int *ret_length, struct error *err) {
+    int beside = 0, length = 0;
+    enum status status = disk_read_all(path, bytes, err);
+    buffer_append_byte(bytes, 0);
+    if (status == STATUS_OK && bytes->failed)
+        status = error_no_memory(err, bytes->length, "a replay's plan");
     if (status == STATUS_OK &&
-        (sscanf(text, MAGIC " configuration %" SCNx64 " from %" SCNd64 " to %" SCNd64 "\n%n",
-                &identity, &from_ms, &to_ms, &length) != 3 ||
+        (sscanf((const char *)bytes->data,
+                MAGIC " configuration %" SCNx64 " from %" SCNd64 " to %" SCNd64 " beside %d\n%n",
+                ret_identity, &ret_plan->from_ms, &ret_plan->to_ms, &beside, &length) != 4 ||
          length == 0))
         status = error_set(err, STATUS_CORRUPT,
-                           "could not read the replay's plan %s: begin "
-                           "another replay with `--as`",
+                           "could not read the replay's plan %s: begin another replay with `--as`",
                            path);
-    if (status == STATUS_OK && (from_ms != plan->from_ms || to_ms != plan->to_ms)) {
+    ret_plan->beside = beside != 0;
+    *ret_length = length;
+    return status;
+}
+
+static enum status plan_read(const struct planning *planning, const char *path, struct error *err) {
+    const struct replay_plan *plan = planning->plan;
+    struct replay_plan begun = {0};
+    struct buffer bytes;
+    uint64_t identity = 0;
+    int length = 0;
+    buffer_init(&bytes);
+    enum status status = head_read(path, &bytes, &identity, &begun, &length, err);
+    if (status == STATUS_OK && (begun.from_ms != plan->from_ms || begun.to_ms != plan->to_ms ||
+                                begun.beside != plan->beside)) {
         char what[128], from[MOMENT_TEXT_MAX], to[MOMENT_TEXT_MAX];
-        time_print(from_ms, from);
-        time_print(to_ms, to);
-        snprintf(what, sizeof what, "`--from %s --to %s`", from, to);
+        time_print(begun.from_ms, from);
+        time_print(begun.to_ms, to);
+        snprintf(what, sizeof what, "`--from %s --to %s%s`", from, to,
+                 begun.beside ? " --beside" : "");
         status = begun_otherwise(planning, what, err);
     }
     if (status == STATUS_OK && identity != planning->identity)
         status = begun_otherwise(planning, "other settings of data, ingest, model or trainer", err);
     if (status == STATUS_OK)
-        status = stretches_read(planning, text + length, path, err);
+        status = stretches_read(planning, (const char *)bytes.data + length, path, err);
     buffer_deinit(&bytes);
+    return status;
+}
+
+static enum status plan_path(const struct settings *settings, char path[4096], struct error *err) {
+    int length = snprintf(path, 4096, "%s/%s.plan", settings->directory, settings->name);
+    return length > 0 && length < 4096
+               ? STATUS_OK
+               : error_set(err, STATUS_INVALID, "`directory` or `name` is too long");
+}
+
+enum status replay_plan_beside(const struct settings *settings, struct error *err) {
+    struct replay_plan begun = {0};
+    struct buffer bytes;
+    uint64_t identity;
+    char path[4096];
+    int length;
+    enum status status = plan_path(settings, path, err);
+    if (status == STATUS_OK && !disk_exists(path))
+        return error_set(err, STATUS_NOT_FOUND,
+                         "there is no replay `%s` to hand over: begin one with `--beside`",
+                         settings->name);
+    buffer_init(&bytes);
+    if (status == STATUS_OK)
+        status = head_read(path, &bytes, &identity, &begun, &length, err);
+    buffer_deinit(&bytes);
+    if (status == STATUS_OK && !begun.beside)
+        status = error_set(err, STATUS_CHANGED,
+                           "could not hand over the replay `%s`: it was begun without `--beside`, "
+                           "so its windows are closed where it ended",
+                           settings->name);
     return status;
 }
 
 // --- The whole.
 
-enum status replay_plan_open(const struct settings *settings, struct log *log, int64_t from_ms,
-                             int64_t to_ms, uint64_t identity, struct arena *arena,
-                             struct replay_plan *ret_plan, struct error *err) {
+enum status replay_plan_open(const struct settings *settings, struct log *log,
+                             const struct replay_plan *wanted, uint64_t identity,
+                             struct arena *arena, struct replay_plan *ret_plan, struct error *err) {
     char path[4096];
     int32_t partitions = 0;
-    struct replay_plan plan = {
-        .from_ms = from_ms, .to_ms = to_ms, .inputs = settings->ingest.inputs.count};
+    struct replay_plan plan = {.from_ms = wanted->from_ms,
+                               .to_ms = wanted->to_ms,
+                               .beside = wanted->beside,
+                               .inputs = settings->ingest.inputs.count};
     struct planning planning = {settings, log, identity, &plan};
-    int length = snprintf(path, sizeof path, "%s/%s.plan", settings->directory, settings->name);
-    if (length < 0 || (size_t)length >= sizeof path)
-        return error_set(err, STATUS_INVALID, "`directory` or `name` is too long");
     enum status status = task_input_partitions(settings, log, &partitions, err);
     if (status != STATUS_OK)
         return status;
@@ -199,9 +238,10 @@ enum status replay_plan_open(const struct settings *settings, struct log *log, i
     if (!plan.stretch)
         return error_no_memory(err, plan.partitions * plan.inputs * sizeof *plan.stretch,
                                "a replay's plan");
-    if (disk_exists(path)) {
+    status = plan_path(settings, path, err);
+    if (status == STATUS_OK && disk_exists(path)) {
         status = plan_read(&planning, path, err);
-    } else {
+    } else if (status == STATUS_OK) {
         status = plan_find(&planning, err);
         if (status == STATUS_OK)
             status = plan_write(&planning, path, err);

@@ -5,12 +5,13 @@
 
 #include "base/logger.h"
 
-enum { SHOW_US = 250000, LINE_US = 10000000 };
+enum { SHOW_US = 250000, LINE_US = 10000000, BEHIND_MAX = 10000 };
 
 struct sight {
     double joined;  // share of the stretches that ingest has folded
     double learnt;  // share of them that the trainer has learnt from
     double records; // read by this process's ingest tasks
+    double behind;  // records that tasks have yet to fold
 };
 
 static int64_t now_us(void) {
@@ -34,6 +35,7 @@ static bool look(const struct replay_plan *plan, const struct task *tasks, size_
         }
         if (end == 0 && !ended)
             return false;
+        sight.behind += end - (double)atomic_load(&progress->next);
     }
     double whole = (double)(plan->end_sum - plan->first_sum);
     sight.joined = whole > 0 ? (next - (double)plan->first_sum) / whole : 1;
@@ -65,6 +67,11 @@ void replay_progress_show(struct replay_progress *progress, const struct task *t
     progress->shown_us = now;
     if (progress->begin < 0)
         progress->begin = sight.learnt;
+    if (progress->plan->beside && !progress->caught_up && sight.joined == 1 &&
+        sight.behind <= BEHIND_MAX) {
+        progress->caught_up = true;
+        logger_line(LOGGER_INFO, "replay", "caught-up", "behind=%.0f", sight.behind);
+    }
     double seconds = (double)(now - progress->begin_us) / 1e6;
     double done = sight.learnt - progress->begin;
     char left[32] = "?";

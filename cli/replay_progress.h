@@ -10,7 +10,8 @@ struct replay_progress {
     const struct replay_plan *plan;
     int64_t begin_us; // monotonic clock
     int64_t shown_us, line_us;
-    double begin; // share that was done when this process began, < 0 = not known yet
+    bool caught_up; // a replay beside: said already
+    double begin;   // share that was done when this process began, < 0 = not known yet
 };
 
 void replay_progress_init(struct replay_progress *progress, const struct replay_plan *plan);

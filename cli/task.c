@@ -75,7 +75,7 @@ static enum status init_ingest(struct task *task, const struct task_context *con
     task->setup.input_count = settings->inputs.count;
     task->setup.output_count = INGEST_OUTPUTS;
     task->setup.bounded = context->finish;
-    if (context->plan)
+    if (context->plan) // bounded or not, it begins where the plan says
         task->setup.stretch = context->plan->stretch + (size_t)task->index * context->plan->inputs;
     return STATUS_OK;
 }

@@ -246,6 +246,9 @@ static enum status fold_commit(struct publisher *publisher, int64_t offset, stru
     enum status status = STATUS_OK;
     if (publisher->slice.kind == WEIGHTS_SLICE)
         status = writer_slice(&publisher->writer, &publisher->slice, err);
+    // One slice that is the whole model leaves nothing of before in any group.
+    for (uint32_t g = 0; status == STATUS_OK && publisher->slice_count == 1 && g < GROUPS; g++)
+        publisher->writer.groups[g].clean |= publisher->writer.groups[g].active;
     if (status == STATUS_OK)
         status = writer_commit(&publisher->writer, offset + 1, err);
     if (status != STATUS_OK)

@@ -6,6 +6,8 @@
 //   outputs.c   numbers, checksums and appends what a fold emits
 //   state.c     the runner's own part of a checkpoint
 //   recover.c   writer, checkpoint, journal, refolding
+//   begin.c     where a task without a past begins
+//   adopt.c     another state in place of the task's own: a new lineage
 //   report.c    metrics and log lines
 //   saving.c    a checkpoint on its way to the disk while steps go on
 //   runner.c    the loop: poll, step, commit, checkpoint
@@ -191,11 +193,32 @@ CHECKED enum status state_save(struct runner *runner, struct checkpoint_writer *
                                struct error *err);
 CHECKED enum status state_load(struct runner *runner, struct checkpoint_reader *reader,
                                struct error *err);
+// The slots of another checkpoint, of this task or another, in place of its own; what was emitted
+// and the last tick stay.
+CHECKED enum status state_adopt(struct runner *runner, struct checkpoint_reader *reader,
+                                struct error *err);
 CHECKED enum status state_identity(struct runner *runner, uint64_t config_hash, const char *build,
                                    struct error *err);
 
 // recover.c
 CHECKED enum status recover(struct runner *runner, struct error *err);
+CHECKED enum status recover_writer(struct runner *runner, struct error *err); // opens it
+// STATUS_CHANGED unless the journal is a new task's: none of it has been trimmed.
+CHECKED enum status newness_check(struct runner *runner, struct error *err);
+
+// begin.c
+// Of a slot without a past, by the setup.
+CHECKED enum status begin_offset(struct runner *runner, size_t index, int64_t *ret_offset,
+                                 struct error *err);
+// Puts the slots there and commits the first record.
+CHECKED enum status genesis_write(struct runner *runner, struct error *err);
+// A genesis record of where the slots stand, into the next commit.
+CHECKED enum status genesis_add(struct runner *runner, struct error *err);
+CHECKED enum status bounds_capture(struct runner *runner, struct error *err);
+
+// open.c: all but what recovery brings.
+CHECKED enum status runner_make(const struct runner_setup *setup, struct runner **ret_runner,
+                                struct error *err);
 
 // verify.c
 // Reads the newest journalled range of each slot again, where it is still retained and has not been

@@ -62,9 +62,8 @@ static enum status parts_init(struct runner *runner, struct error *err) {
     return status;
 }
 
-enum status runner_open(const struct runner_setup *setup, struct runner **ret_runner,
+enum status runner_make(const struct runner_setup *setup, struct runner **ret_runner,
                         struct error *err) {
-    struct error reason = {0};
     enum status status = setup_check(setup, err);
     if (status != STATUS_OK)
         return status;
@@ -79,7 +78,19 @@ enum status runner_open(const struct runner_setup *setup, struct runner **ret_ru
     runner->broken = true;
     arena_init(&runner->scratch, 16384);
     buffer_init(&runner->journal);
-    status = parts_init(runner, &reason);
+    status = parts_init(runner, err);
+    if (status == STATUS_OK)
+        *ret_runner = runner;
+    else
+        runner_close(runner);
+    return status;
+}
+
+enum status runner_open(const struct runner_setup *setup, struct runner **ret_runner,
+                        struct error *err) {
+    struct error reason = {0};
+    struct runner *runner = NULL;
+    enum status status = runner_make(setup, &runner, &reason);
     if (status == STATUS_OK) {
         status = recover(runner, &reason);
         if (status == STATUS_UNAVAILABLE) {

@@ -46,8 +46,17 @@ static enum status reader_ensure(struct runner *runner, struct error *err) {
 
 // --- Folding the journal again.
 
+// A genesis behind others begins another lineage (adopt.c). Its first checkpoint stands right
+// before it; from an older one there is no way over it.
+static bool genesis_follows(const struct refold *refold, const struct journal_record *record) {
+    bool follows = refold->records == 1;
+    for (size_t i = 0; follows && i < record->input_count; i++)
+        follows = refold->runner->slots[i].next_offset == record->inputs[i].offset;
+    return follows;
+}
+
 static enum status genesis_take(struct refold *refold, const struct journal_record *record,
-                                struct error *err) {
+                                int64_t place, struct error *err) {
     struct runner *runner = refold->runner;
     bool same = record->input_count == runner->setup.input_count;
     for (size_t i = 0; same && i < record->input_count; i++)
@@ -58,6 +67,13 @@ static enum status genesis_take(struct refold *refold, const struct journal_reco
                          "the inputs of the configuration are not those that the journal began "
                          "with (%zu then, %zu now)",
                          record->input_count, runner->setup.input_count);
+    if (refold->past && !genesis_follows(refold, record))
+        return error_set(
+            err, STATUS_CHANGED,
+            "at place %lld the journal goes on as another lineage (a rewind, a handover "
+            "or a migration), of which `%s` holds no valid checkpoint: bring one there "
+            "from where checkpoints are copied to",
+            (long long)place, runner->setup.directory);
     for (size_t i = 0; i < record->input_count; i++) {
         runner->slots[i].identity = record->inputs[i].identity;
         runner->slots[i].next_offset = record->inputs[i].offset;
@@ -194,7 +210,7 @@ static enum status refold_each(void *self, int64_t place, const void *bytes, siz
     refold->records++;
     enum status status = journal_decode(bytes, length, &runner->scratch, &step, err);
     if (status == STATUS_OK && step.kind == JOURNAL_GENESIS)
-        return genesis_take(refold, &step, err);
+        return genesis_take(refold, &step, place, err);
     if (status == STATUS_OK && !refold->past)
         return past_lost(runner, err);
     if (status == STATUS_OK && step.kind == JOURNAL_START)
@@ -220,74 +236,9 @@ static enum status refold_each(void *self, int64_t place, const void *bytes, siz
     return STATUS_OK;
 }
 
-// --- Where a task without a past begins.
-
-static enum status start_offset(struct runner *runner, size_t index, int64_t *ret_offset,
-                                struct error *err) {
-    const struct stage_input *input = &runner->setup.inputs[index];
-    int64_t begin = 0, end = 0;
-    if (runner->setup.stretch) {
-        *ret_offset = runner->setup.stretch[index].first;
-        return STATUS_OK;
-    }
-    enum status status =
-        log_topic_bounds(runner->setup.log, input->topic, input->partition, &begin, &end, err);
-    if (status == STATUS_OK)
-        *ret_offset = runner->setup.start == RUNNER_START_OLDEST ? begin : end;
-    return status;
-}
-
-static enum status genesis_write(struct runner *runner, struct error *err) {
-    size_t slots = runner->setup.input_count;
-    arena_reset(&runner->scratch);
-    struct journal_input *inputs = arena_get(&runner->scratch, slots + 1, sizeof(*inputs));
-    if (!inputs)
-        return error_no_memory(err, slots * sizeof(*inputs), "a journal record");
-    for (size_t i = 0; i < slots; i++) {
-        struct slot *slot = &runner->slots[i];
-        enum status status = start_offset(runner, i, &slot->next_offset, err);
-        if (status == STATUS_OK)
-            status = log_topic_identity(runner->setup.log, runner->setup.inputs[i].topic,
-                                        &slot->identity, err);
-        if (status != STATUS_OK)
-            return status;
-        inputs[i] = (struct journal_input){.topic = runner->setup.inputs[i].topic,
-                                           .partition = runner->setup.inputs[i].partition,
-                                           .identity = slot->identity,
-                                           .offset = slot->next_offset};
-    }
-    struct journal_record record = {.kind = JOURNAL_GENESIS,
-                                    .config_hash = runner->setup.config_hash,
-                                    .build = runner->setup.build,
-                                    .inputs = inputs,
-                                    .input_count = slots};
-    enum status status = journal_add(runner, &record, err);
-    if (status == STATUS_OK)
-        status = runner_commit_now(runner, err);
-    return status;
-}
-
-static enum status bounds_capture(struct runner *runner, struct error *err) {
-    for (size_t i = 0; i < runner->setup.input_count; i++) {
-        const struct stage_input *input = &runner->setup.inputs[i];
-        int64_t begin = 0, end = 0;
-        if (runner->setup.stretch) {
-            runner->slots[i].bound = runner->setup.stretch[i].end;
-            continue;
-        }
-        enum status status =
-            log_topic_bounds(runner->setup.log, input->topic, input->partition, &begin, &end, err);
-        if (status != STATUS_OK)
-            return status;
-        runner->slots[i].bound = end;
-    }
-    runner->bounds_known = true;
-    return STATUS_OK;
-}
-
 // --- The whole.
 
-static enum status writer_open(struct runner *runner, struct error *err) {
+enum status recover_writer(struct runner *runner, struct error *err) {
     size_t count = runner->setup.output_count;
     const char **topics = memory_new(count + 1, sizeof(*topics));
     if (!topics)
@@ -376,7 +327,7 @@ static enum status nothing_each(void *self, int64_t place, const void *bytes, si
 
 // A journal without records is a new task's, unless it was trimmed: then a checkpoint has been
 // lost. (Its end alone does not tell: on Kafka an aborted genesis moves that too.)
-static enum status newness_check(struct runner *runner, struct error *err) {
+enum status newness_check(struct runner *runner, struct error *err) {
     if (log_writer_journal_place(runner->writer) < 1)
         return STATUS_OK;
     enum status status = log_writer_journal_read(runner->writer, 1, nothing_each, NULL, err);
@@ -413,7 +364,7 @@ static enum status positions_ask(struct runner *runner, bool fresh, struct error
         int64_t offset = -1;
         status = runner->setup.operations->start_offset(runner->setup.state, i, &offset, err);
         if (status == STATUS_OK && offset < 0)
-            status = start_offset(runner, i, &offset, err);
+            status = begin_offset(runner, i, &offset, err);
         runner->slots[i].next_offset = offset;
     }
     return status;
@@ -472,7 +423,7 @@ enum status recover(struct runner *runner, struct error *err) {
     if (status == STATUS_OK)
         status = taken_check(runner, err);
     if (status == STATUS_OK && !runner->positioned)
-        status = writer_open(runner, err);
+        status = recover_writer(runner, err);
     if (status != STATUS_OK)
         return status;
     if (!runner->positioned)

@@ -176,11 +176,12 @@ static bool all_ended(struct runner *runner) {
 
 static enum status step_finish(struct runner *runner, struct error *err) {
     enum status status = step_silence(runner, err); // of the slot that reached its bound last
-    if (status == STATUS_OK)
-        status = fold_finish(runner, err);
     struct journal_record record = {.kind = JOURNAL_FINISH};
-    if (status == STATUS_OK)
-        status = step_close(runner, &record, err);
+    if (status == STATUS_OK && !runner->setup.halts) {
+        status = fold_finish(runner, err);
+        if (status == STATUS_OK)
+            status = step_close(runner, &record, err);
+    }
     if (status == STATUS_OK)
         status = runner_commit_now(runner, err);
     return status;

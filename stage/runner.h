@@ -76,6 +76,7 @@ struct runner_setup {
     const char *build;    // identity: version, compiler, BLAS library and kernel
     bool bounded;         // stop reading at the ends seen at start, then finish
     const struct runner_stretch *stretch; // [input_count]: bounded to these parts; NULL: the whole
+    bool halts; // bounded: ends at the bounds without finishing, so that it may go on some day
     bool accounts_strict; // tests: an account that does not balance is STATUS_CORRUPT
     const struct clock *clock;
     struct metrics *metrics; // may be NULL
@@ -103,6 +104,22 @@ CHECKED enum status runner_step(struct runner *runner, int64_t timeout_ms, struc
 CHECKED enum status runner_run(struct runner *runner, const atomic_bool *stop, struct error *err);
 CHECKED enum status runner_commit(struct runner *runner, struct error *err);     // now
 CHECKED enum status runner_checkpoint(struct runner *runner, struct error *err); // commits first
+// A task that begins again as another lineage, from a state that is not where its journal ends.
+struct runner_adoption {
+    struct checkpoint_reader *from; // its own or another task's, with as many inputs
+    // [input_count]: where its own inputs are to be read from; NULL: where `from` stands.
+    const int64_t *offsets;
+    // Told of the state once it is loaded, to make of it what the new lineage begins with; may be
+    // NULL.
+    enum status (*change)(void *self, void *state, struct error *err);
+    void *self;
+};
+// Of a task that is not running and was stopped in an orderly way, or is new. What it has emitted
+// stays; numbers of outputs go on. The new lineage counts once this has returned, or from a moment
+// before; after a crash it is to be done again. STATUS_CHANGED: steps since the newest checkpoint
+// are pending, or its inputs do not hold the offsets; STATUS_FENCED: it is running.
+CHECKED enum status runner_adopt(const struct runner_setup *setup,
+                                 const struct runner_adoption *adoption, struct error *err);
 void runner_close(struct runner *runner); // no commit, no checkpoint: as a crash would leave it
 
 struct runner_status {

@@ -106,14 +106,15 @@ static enum status differs(const struct runner *runner, const char *what, size_t
                      runner->setup.task, what, index, name, (int)partition);
 }
 
-static enum status slot_get(struct runner *runner, size_t index, struct wire *in,
+// `adopted`: of whatever topic.
+static enum status slot_get(struct runner *runner, size_t index, bool adopted, struct wire *in,
                             struct error *err) {
     const struct stage_input *input = &runner->setup.inputs[index];
     struct slot *slot = &runner->slots[index];
     bool same = text_equals(in, input->topic);
     if (wire_get_int(in) != input->partition)
         same = false;
-    if (!in->bad && !same)
+    if (!in->bad && !same && !adopted)
         return differs(runner, "input", index, input->topic, input->partition, err);
     slot->identity = wire_get_fixed64(in);
     slot->next_offset = wire_get_long(in);
@@ -159,23 +160,9 @@ static enum status identity_get(struct runner *runner, struct wire *in, struct e
     return state_identity(runner, config_hash, build, err);
 }
 
-static enum status state_decode(struct runner *runner, struct wire *in, struct error *err) {
-    if (wire_get_long(in) != STATE_VERSION)
-        return error_set(err, STATUS_UNSUPPORTED, "the checkpoint is of another format version");
-    if (!text_equals(in, runner->setup.task))
-        return error_set(err, STATUS_CHANGED, "the checkpoint is of another task than `%s`",
-                         runner->setup.task);
-    enum status status = identity_get(runner, in, err);
-    runner->tick_ms = wire_get_long(in);
-    runner->finished = wire_get_bool(in);
-    if (status == STATUS_OK && wire_get_long(in) != (int64_t)runner->setup.input_count)
-        status = error_set(err, STATUS_CHANGED,
-                           "could not continue task `%s`: the checkpoint has another number of "
-                           "inputs than the %zu of the configuration",
-                           runner->setup.task, runner->setup.input_count);
-    for (size_t i = 0; status == STATUS_OK && i < runner->setup.input_count; i++)
-        status = slot_get(runner, i, in, err);
-    if (status == STATUS_OK && wire_get_long(in) != (int64_t)runner->outputs.count)
+static enum status outputs_get(struct runner *runner, struct wire *in, struct error *err) {
+    enum status status = STATUS_OK;
+    if (wire_get_long(in) != (int64_t)runner->outputs.count)
         status = error_set(err, STATUS_CHANGED,
                            "could not continue task `%s`: the checkpoint has another number of "
                            "outputs than the %zu of the configuration",
@@ -188,20 +175,78 @@ static enum status state_decode(struct runner *runner, struct wire *in, struct e
     return status;
 }
 
-enum status state_load(struct runner *runner, struct checkpoint_reader *reader, struct error *err) {
+static enum status slots_get(struct runner *runner, bool adopted, struct wire *in,
+                             struct error *err) {
+    enum status status = STATUS_OK;
+    if (wire_get_long(in) != (int64_t)runner->setup.input_count)
+        status = error_set(err, STATUS_CHANGED,
+                           "could not continue task `%s`: the checkpoint has another number of "
+                           "inputs than the %zu of the configuration",
+                           runner->setup.task, runner->setup.input_count);
+    for (size_t i = 0; status == STATUS_OK && i < runner->setup.input_count; i++)
+        status = slot_get(runner, i, adopted, in, err);
+    return status;
+}
+
+static enum status state_decode(struct runner *runner, struct wire *in, struct error *err) {
+    if (wire_get_long(in) != STATE_VERSION)
+        return error_set(err, STATUS_UNSUPPORTED, "the checkpoint is of another format version");
+    if (!text_equals(in, runner->setup.task))
+        return error_set(err, STATUS_CHANGED, "the checkpoint is of another task than `%s`",
+                         runner->setup.task);
+    enum status status = identity_get(runner, in, err);
+    runner->tick_ms = wire_get_long(in);
+    runner->finished = wire_get_bool(in);
+    if (status == STATUS_OK)
+        status = slots_get(runner, false, in, err);
+    return status == STATUS_OK ? outputs_get(runner, in, err) : status;
+}
+
+// The version, whose task it is (skipped), identity, tick and end (left), then the slots.
+static enum status adopted_decode(struct runner *runner, struct wire *in, struct error *err) {
+    size_t length;
+    if (wire_get_long(in) != STATE_VERSION)
+        return error_set(err, STATUS_UNSUPPORTED, "the checkpoint is of another format version");
+    (void)wire_get_bytes(in, &length);
+    (void)wire_get_fixed64(in);
+    (void)wire_get_bytes(in, &length);
+    (void)wire_get_long(in);
+    (void)wire_get_bool(in);
+    enum status status = slots_get(runner, true, in, err);
+    if (status == STATUS_OK && in->bad)
+        status =
+            error_set(err, STATUS_CORRUPT, "the checkpoint's section `%s` is malformed", SECTION);
+    runner->finished = false;
+    return status;
+}
+
+// *ret_in stands over bytes of the scratch.
+static enum status section_read(struct runner *runner, struct checkpoint_reader *reader,
+                                struct wire *ret_in, struct error *err) {
     struct source source;
     uint64_t length = 0;
     enum status status = checkpoint_open_section(reader, SECTION, &source, &length, err);
     if (status != STATUS_OK)
         return status;
-    state_reset(runner);
     arena_reset(&runner->scratch);
     void *bytes = arena_get(&runner->scratch, (size_t)length + 1, 1);
     if (!bytes)
         return error_no_memory(err, (size_t)length, "a checkpoint");
     status = source_get(&source, bytes, (size_t)length, err);
-    if (status != STATUS_OK)
-        return status;
-    struct wire in = wire_over(bytes, (size_t)length);
-    return state_decode(runner, &in, err);
+    *ret_in = wire_over(bytes, (size_t)length);
+    return status;
+}
+
+enum status state_load(struct runner *runner, struct checkpoint_reader *reader, struct error *err) {
+    struct wire in;
+    enum status status = section_read(runner, reader, &in, err);
+    state_reset(runner);
+    return status == STATUS_OK ? state_decode(runner, &in, err) : status;
+}
+
+enum status state_adopt(struct runner *runner, struct checkpoint_reader *reader,
+                        struct error *err) {
+    struct wire in;
+    enum status status = section_read(runner, reader, &in, err);
+    return status == STATUS_OK ? adopted_decode(runner, &in, err) : status;
 }

@@ -72,6 +72,8 @@ enum status save_write(struct trainer *trainer, struct checkpoint_writer *writer
     if (status == STATUS_OK)
         status = sink_put(&sink, saved.data, saved.length, err);
     if (status == STATUS_OK)
+        status = skips_save(&trainer->skips, writer, err);
+    if (status == STATUS_OK)
         status = chain_save(&trainer->chain, trainer->learner, writer, err);
     buffer_deinit(&saved);
     return status;
@@ -177,23 +179,52 @@ static enum status state_load(struct trainer *trainer, struct wire *in, struct e
     return status;
 }
 
-enum status save_read(struct trainer *trainer, struct checkpoint_reader *reader,
-                      struct error *err) {
+// *ret_in stands over bytes of `saved`.
+static enum status section_read(struct checkpoint_reader *reader, struct buffer *saved,
+                                struct wire *ret_in, struct error *err) {
     struct source source;
-    struct buffer saved;
     uint64_t length;
-    buffer_init(&saved);
     enum status status = checkpoint_open_section(reader, "trainer", &source, &length, err);
+    if (status != STATUS_OK)
+        return status;
+    void *bytes = buffer_reserve(saved, (size_t)length);
+    status = bytes == NULL ? error_no_memory(err, (size_t)length, "the trainer's checkpoint")
+                           : source_get(&source, bytes, (size_t)length, err);
+    *ret_in = wire_over(saved->data, (size_t)length);
+    return status;
+}
+
+enum status trainer_stands(struct checkpoint_reader *reader, int64_t *ret_watermark_ms,
+                           struct error *err) {
+    struct buffer saved;
+    struct wire in;
+    buffer_init(&saved);
+    enum status status = section_read(reader, &saved, &in, err);
     if (status == STATUS_OK) {
-        void *bytes = buffer_reserve(&saved, (size_t)length);
-        status = bytes == NULL ? error_no_memory(err, (size_t)length, "the trainer's checkpoint")
-                               : source_get(&source, bytes, (size_t)length, err);
-    }
-    if (status == STATUS_OK) {
-        struct wire in = wire_over(saved.data, (size_t)length);
-        status = state_load(trainer, &in, err);
+        for (size_t i = 0; i < 2; i++)
+            (void)wire_get_fixed64(&in);
+        for (size_t i = 0; i < COUNTS; i++)
+            (void)wire_get_long(&in);
+        *ret_watermark_ms = wire_get_long(&in);
+        if (in.bad)
+            status =
+                error_set(err, STATUS_CORRUPT, "could not read the trainer's state: malformed");
     }
     buffer_deinit(&saved);
+    return status;
+}
+
+enum status save_read(struct trainer *trainer, struct checkpoint_reader *reader,
+                      struct error *err) {
+    struct buffer saved;
+    struct wire in;
+    buffer_init(&saved);
+    enum status status = section_read(reader, &saved, &in, err);
+    if (status == STATUS_OK)
+        status = state_load(trainer, &in, err);
+    buffer_deinit(&saved);
+    if (status == STATUS_OK)
+        status = skips_load(&trainer->skips, reader, err);
     return status == STATUS_OK ? chain_load(&trainer->chain, trainer->learner, reader, err)
                                : status;
 }

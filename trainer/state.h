@@ -10,6 +10,7 @@
 #include "trainer/late.h"
 #include "trainer/pending.h"
 #include "trainer/shuffle.h"
+#include "trainer/skips.h"
 #include "trainer/trainer.h"
 
 // Why records were dropped; the names stand in trainer.c.
@@ -84,6 +85,7 @@ struct trainer {
     // State
     uint64_t lineage;
     struct trainer_counts counts;
+    struct skips skips;
     struct trainer_slot *slots; // [setup.inputs]
     int64_t watermark_ms;       // never goes back
     int64_t accepted_ms;        // newest of what was learnt; STAGE_TIME_NONE = nothing

@@ -448,5 +448,7 @@ enum status train_fold(struct trainer *trainer, const struct log_record *record,
             ->records_dropped[status == STATUS_CHANGED ? RECORD_OTHER_SPEC : RECORD_UNDECODABLE]++;
         return STATUS_OK;
     }
-    return example_take(trainer, record, &example, err);
+    return skips_take(&trainer->skips, example.event_time_ms)
+               ? STATUS_OK
+               : example_take(trainer, record, &example, err);
 }

@@ -10,6 +10,8 @@
 #include "trainer/shape.h"
 #include "trainer/versions.h"
 
+enum { WHOLE_ROWS_MAX = 4 << 20 };
+
 static const char *const record_reasons[RECORD_DROPS] = {
     "undecodable", "other-spec", "repeated", "nothing-settled", "invalid-label", "not-finite"};
 static const char *const prediction_reasons[PREDICTION_DROPS] = {"unmeasured", "left-out",
@@ -59,6 +61,7 @@ enum status trainer_begin(struct trainer *trainer, struct error *err) {
     trainer->lineage = trainer->setup.lineage;
     trainer->chain.count = 0;
     trainer->counts = (struct trainer_counts){0};
+    trainer->skips = (struct skips){0};
     trainer->watermark_ms = STAGE_TIME_NONE;
     trainer->accepted_ms = STAGE_TIME_NONE;
     trainer->batch_accepted_ms = STAGE_TIME_NONE;
@@ -222,6 +225,18 @@ enum status trainer_describe(const struct trainer *trainer, struct buffer *into,
     return status;
 }
 
+// A lineage's first version is whole, so that readers can change over to it at once; beyond some
+// millions of rows it comes in slices like the others.
+static uint32_t slice_bits(const struct trainer *trainer) {
+    size_t rows = 0;
+    const struct model *model = learner_model(trainer->learner);
+    for (size_t table = 0; table < trainer->shape.table_count; table++)
+        rows += model_table_rows(model, table);
+    return trainer->counts.version == 0 && rows <= WHOLE_ROWS_MAX
+               ? 0
+               : (uint32_t)trainer->setup.settings->slice_bits;
+}
+
 static enum status trainer_publish(struct trainer *trainer, struct stage_outputs *outputs,
                                    struct error *err) {
     struct trainer_counts *counts = &trainer->counts;
@@ -245,7 +260,7 @@ static enum status trainer_publish(struct trainer *trainer, struct stage_outputs
                                                                    : 0,
         .spec = &spec,
         .measures = &measures,
-        .slice_bits = (uint32_t)trainer->setup.settings->slice_bits,
+        .slice_bits = slice_bits(trainer),
     };
     struct rates *ahead = NULL;
     uint64_t rows;
@@ -271,6 +286,21 @@ static enum status trainer_publish(struct trainer *trainer, struct stage_outputs
 static bool trainer_wants_commit(void *state) {
     const struct trainer *trainer = state;
     return trainer->version_waits;
+}
+
+void trainer_lineage_begin(struct trainer *trainer, uint64_t lineage) {
+    trainer->lineage = lineage;
+    trainer->counts.version = 0;
+    trainer->counts.version_steps = trainer->counts.version_records = UINT64_MAX;
+    trainer->publish_ms = 0;
+    trainer->version_ms = STAGE_TIME_NONE;
+    trainer->chain.count = 0; // the next checkpoint is whole
+    learner_changes_clear(trainer->learner);
+    rates_changes_clear(counting_rates(trainer->counting));
+}
+
+enum status trainer_skip(struct trainer *trainer, const struct skip *skip, struct error *err) {
+    return skips_add(&trainer->skips, skip->from_ms, skip->to_ms, err);
 }
 
 static enum status trainer_tick(void *state, int64_t now_ms, struct stage_outputs *outputs,
@@ -344,6 +374,9 @@ static size_t trainer_accounts(void *state, struct account *accounts, size_t max
     accounts[0] = account_of("examples", counts->records, counts->records_used,
                              counts->scores_waiting + trainer->batch.rows + shuffled,
                              record_reasons, counts->records_dropped, RECORD_DROPS);
+    accounts[0].reasons[RECORD_DROPS] = "skipped";
+    accounts[0].dropped[RECORD_DROPS] = trainer->skips.records;
+    accounts[0].reason_count = RECORD_DROPS + 1;
     accounts[1] = account_of("predictions", counts->predictions, counts->measured,
                              counts->predictions_waiting + counts->finals_waiting,
                              prediction_reasons, counts->predictions_dropped, PREDICTION_DROPS);

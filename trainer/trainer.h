@@ -32,6 +32,7 @@
 #include "trainer/counting.h"
 #include "trainer/report.h"
 #include "trainer/settings.h"
+#include "trainer/skips.h"
 
 struct trainer;
 
@@ -80,6 +81,15 @@ uint32_t trainer_domain(const struct trainer *trainer, const char *text, size_t 
 // Gives a domain its index, as its first example would.
 CHECKED enum status trainer_domain_add(struct trainer *trainer, const char *text, size_t length,
                                        struct error *err);
+// Makes of a loaded state the beginning of another lineage: its next version is the first, comes
+// with the next tick and is whole.
+void trainer_lineage_begin(struct trainer *trainer, uint64_t lineage);
+// Records of impressions in this stretch are counted as `skipped` and dropped from now on.
+CHECKED enum status trainer_skip(struct trainer *trainer, const struct skip *skip,
+                                 struct error *err);
+// The watermark of the trainer that a checkpoint holds.
+CHECKED enum status trainer_stands(struct checkpoint_reader *reader, int64_t *ret_watermark_ms,
+                                   struct error *err);
 struct counting *trainer_counting(struct trainer *trainer);
 struct learner *trainer_learner(struct trainer *trainer);
 // Predicts what is queued and learns from what waits for a full minibatch; for a stream's end where

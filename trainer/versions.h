@@ -2,9 +2,10 @@
 //
 // OPEN; the rows that changed since the last version, by table, in records of bounded size; all
 // dense tensors; SLICE and the rows of the next range of hashes, whole; COMMIT. Version v carries
-// slice (v - 1) mod 2^slice_bits, so that any 2^slice_bits versions in a row rebuild everything.
-// Tables from WEIGHTS_RATES_FIRST on are those of the rates, in the order of the spec. Rows that
-// left since the last version, and are not back, go out as TOMBSTONES.
+// slice (v - 1) mod 2^slice_bits, so that any 2^slice_bits versions in a row rebuild everything;
+// the first of a lineage has slice_bits 0 and so is whole (trainer.c). Tables from
+// WEIGHTS_RATES_FIRST on are those of the rates, in the order of the spec. Rows that left since the
+// last version, and are not back, go out as TOMBSTONES.
 #ifndef FRESHET_TRAINER_VERSIONS_H
 #define FRESHET_TRAINER_VERSIONS_H
 

@@ -16,7 +16,8 @@ from place import (CONFIG, HERE, Place, accounts, avro_click, avro_impression, e
                    finish, wait_for)
 
 FRESHET, LOG_PUT = map(os.path.abspath, sys.argv[1:3])
-COMMANDS = ("run", "ingest", "train", "publish", "score", "simulate", "load", "inspect", "check", "options", "serve", "replay")
+COMMANDS = ("run", "ingest", "train", "publish", "score", "simulate", "load", "inspect", "check", "options", "serve", "replay",
+            "rewind")
 START = 1700000000000
 
 
