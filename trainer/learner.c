@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "trainer/optimise.h"
+#include "trainer/schedule.h"
 
 static enum status invalid(struct error *err, const char *key, const char *expected) {
     return error_set(err, STATUS_INVALID, "key `trainer.learner.%s`: expected %s", key, expected);
@@ -90,6 +91,9 @@ static enum status check_settings(const struct model_spec *spec,
         return invalid(err, "accumulator_init", "a finite value of 0 or more");
     if (!(settings->gradient_clip > 0))
         return invalid(err, "gradient_clip", "a bound above 0, or `off`");
+    enum status status = schedule_check(settings, err);
+    if (status != STATUS_OK)
+        return status;
     for (size_t k = 0; k < spec->task_count; k++)
         if (!(task_weights[k] >= 0 && isfinite(task_weights[k])))
             return error_set(err, STATUS_INVALID, "task %zu: expected a finite weight of 0 or more",

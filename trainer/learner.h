@@ -26,6 +26,11 @@ enum learner_balance { // trainer/balance.h says what each does
 };
 enum learner_strategy { LEARNER_STRATEGY_A, LEARNER_STRATEGY_B, LEARNER_STRATEGY_C };
 enum learner_optimiser { LEARNER_ADAGRAD, LEARNER_ADAM };
+enum learner_schedule { // trainer/schedule.h
+    LEARNER_SCHEDULE_CONSTANT,
+    LEARNER_SCHEDULE_INVERSE_SQRT,
+    LEARNER_SCHEDULE_STEP
+};
 enum learner_row_optimiser {
     LEARNER_ROW_ADAGRAD /* one accumulator a row */,
     LEARNER_ROW_ADAGRAD_FULL,
@@ -43,8 +48,12 @@ struct learner_settings {
     int row_optimiser;
     double row_learning_rate;
     double wide_learning_rate;
-    double late_learning_rate; // of the auxiliary classifiers of late labels (late.h)
-    double gradient_clip;      // on the norm of a row's or tensor's gradient; infinite = off
+    double late_learning_rate;  // of the auxiliary classifiers of late labels (late.h)
+    int schedule;               // of the rates of dense weights, rows and wide part
+    int64_t schedule_steps;     // S
+    double schedule_decay;      // under `step`
+    double learning_rate_floor; // no scheduled rate falls below
+    double gradient_clip;       // on the norm of a row's or tensor's gradient; infinite = off
     int balance;
     int strategy;                  // MetaBalance
     const char *target_task;       // MetaBalance; required there

@@ -5,6 +5,7 @@
 
 #include "model/vector.h"
 #include "trainer/optimise.h"
+#include "trainer/schedule.h"
 
 bool learner_pass_present(const struct learner *learner, size_t tensor, size_t pass) {
     const struct tensor_traits *traits = &learner->model->traits[tensor];
@@ -100,7 +101,8 @@ void learner_dense_step_work(void *self, size_t item, size_t worker) {
     struct learner *learner = self;
     const struct dense_piece *piece = &learner->dense[item];
     const struct model_tensor *tensor = &learner->model->tensors[piece->tensor];
-    double scale = learner->scales[piece->tensor], rate = learner->settings.learning_rate;
+    double scale = learner->scales[piece->tensor],
+           rate = schedule_rate(&learner->settings, learner->settings.learning_rate, learner->step);
     if (!(scale > 0))
         return;
     size_t at = piece->first * tensor->columns, count = piece->rows * tensor->columns;

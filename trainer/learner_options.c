@@ -8,6 +8,7 @@
 
 static const char *const optimisers[] = {"adagrad", "adam", NULL};
 static const char *const row_optimisers[] = {"row_adagrad", "adagrad", "adam", "ftrl", NULL};
+static const char *const schedules[] = {"constant", "inverse_sqrt", "step", NULL};
 static const char *const balances[] = {"fixed",  "metabalance", "pcgrad", "cagrad", "mgda",
                                        "imtl_g", "uncertainty", "dwa",    "famo",   NULL};
 _Static_assert(sizeof balances / sizeof balances[0] == LEARNER_BALANCES + 1, "a name a method");
@@ -87,6 +88,38 @@ static const struct option options[] = {
      .maximum = 10,
      .help = "Learning rate (Adagrad) of the auxiliary classifiers that `labels: es_dfm` and "
              "`defer` weigh losses by."},
+    {.key = "schedule",
+     .type = OPTION_CHOICE,
+     .offset = FIELD(schedule),
+     .default_text = "constant",
+     .choices = schedules,
+     .help =
+         "How learning rates fall with the steps taken, dense, rows' and wide alike: not at all, "
+         "by sqrt(S / t) after S steps (inverse_sqrt), or times `schedule_decay` every S steps "
+         "(step). FTRL, whose rate scales all that it has learnt, keeps its own."},
+    {.key = "schedule_steps",
+     .type = OPTION_INT,
+     .offset = FIELD(schedule_steps),
+     .default_text = "10000",
+     .minimum = 1,
+     .maximum = 1000000000000.0,
+     .help = "S of `schedule`, in minibatches."},
+    {.key = "schedule_decay",
+     .type = OPTION_REAL,
+     .offset = FIELD(schedule_decay),
+     .default_text = "0.5",
+     .minimum = 0.001,
+     .maximum = 1,
+     .help = "Factor of `schedule: step`."},
+    {.key = "learning_rate_floor",
+     .type = OPTION_REAL,
+     .offset = FIELD(learning_rate_floor),
+     .default_text = "1e-5",
+     .minimum = 0,
+     .maximum = 10,
+     .help =
+         "No scheduled learning rate falls below this, so that a stream without end is followed "
+         "(He et al., ADKDD 2014)."},
     {.key = "gradient_clip",
      .type = OPTION_REAL,
      .offset = FIELD(gradient_clip),

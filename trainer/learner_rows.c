@@ -5,6 +5,7 @@
 
 #include "model/vector.h"
 #include "trainer/optimise.h"
+#include "trainer/schedule.h"
 
 enum { STEP_AHEAD = 8 }; // rows lie anywhere in memory
 
@@ -33,11 +34,24 @@ static void combine(const struct learner *learner, const struct touched *touched
         out[dimension + k] = wide[k];
 }
 
+// How a table's rows step now. FTRL's weights follow from its sums and its rate, so a falling rate
+// would take back what it has learnt: it keeps its own, and falls by its sums.
+static struct row_optimiser scheduled(const struct learner *learner, size_t table) {
+    struct row_optimiser of = learner->row_optimisers[table];
+    if (of.optimiser == LEARNER_ROW_FTRL)
+        return of;
+    of.rate = schedule_rate(&learner->settings, of.rate, learner->step);
+    if (!of.wide_ftrl)
+        of.wide_rate = schedule_rate(&learner->settings, of.wide_rate, learner->step);
+    return of;
+}
+
 void learner_rows_step(struct learner *learner, struct row_piece *piece, size_t worker) {
     const struct touched *touched = &learner->touched[piece->table];
     const struct table *table = &learner->model->tables[piece->table];
     size_t dimension = learner->model->table_dimension[piece->table];
     real *gradient = learner->workers[worker].row;
+    struct row_optimiser of = scheduled(learner, piece->table);
     piece->skipped = 0;
     for (size_t u = piece->first; u < piece->first + piece->count; u++) {
         if (u + STEP_AHEAD < piece->first + piece->count) {
@@ -53,7 +67,7 @@ void learner_rows_step(struct learner *learner, struct row_piece *piece, size_t 
         double clip = learner->settings.gradient_clip;
         double scale = sqrt(square) > clip ? clip / sqrt(square) : 1;
         uint32_t slot = touched->slots[u];
-        optimise_row(&learner->row_optimisers[piece->table], table_values(table, slot),
-                     table_state(table, slot), gradient, dimension, learner->model->wide, scale);
+        optimise_row(&of, table_values(table, slot), table_state(table, slot), gradient, dimension,
+                     learner->model->wide, scale);
     }
 }

@@ -62,6 +62,13 @@ static uint64_t identity_add(uint64_t identity, uint64_t number) {
     return hash_chain(identity, &number, sizeof number);
 }
 
+// Options that change nothing unless another calls for them: states saved before there were such
+// are read as ever.
+static bool is_conditional(const char *key) {
+    return strncmp(key, "gate_", 5) == 0 || strncmp(key, "schedule", 8) == 0 ||
+           strcmp(key, "learning_rate_floor") == 0;
+}
+
 // Every option of a table by its key and value, but for what never changes a result.
 static uint64_t identity_options(uint64_t identity, const struct option_table *table,
                                  const void *settings) {
@@ -70,8 +77,8 @@ static uint64_t identity_options(uint64_t identity, const struct option_table *t
         const unsigned char *at = (const unsigned char *)settings + option->offset;
         const struct option_ints *ints = (const void *)at;
         if (strcmp(option->key, "threads") == 0 || strcmp(option->key, "memory_max") == 0 ||
-            option->type == OPTION_SECTIONS)
-            continue; // bounds and rules count where there are any
+            is_conditional(option->key) || option->type == OPTION_SECTIONS)
+            continue; // bounds, rules, gates and schedules count where there are any
         identity = hash_chain(identity, option->key, strlen(option->key));
         switch (option->type) {
         case OPTION_INT:
@@ -119,6 +126,16 @@ static uint64_t identity_of(const struct learner *learner) {
         identity = identity_add(identity, model->spec.fields[f].table);
         identity = identity_add(identity, model->field_offset[f]);
         identity = identity_add(identity, model->spec.fields[f].multi);
+    }
+    if (model->unit_count > 0)
+        identity = identity_add(identity, (uint64_t)model->spec.settings.gate_units);
+    for (size_t i = 0; i < model->spec.settings.gate_fields.count; i++)
+        identity = identity_add(identity, model->gate_fields[i]);
+    if (learner->settings.schedule != LEARNER_SCHEDULE_CONSTANT) {
+        const struct learner_settings *settings = &learner->settings;
+        const double numbers[] = {(double)settings->schedule, (double)settings->schedule_steps,
+                                  settings->schedule_decay, settings->learning_rate_floor};
+        identity = hash_chain(identity, numbers, sizeof numbers);
     }
     if (learner->settings.memory_max > 0)
         identity = identity_add(identity, (uint64_t)learner->settings.memory_max);

@@ -27,11 +27,22 @@ MOMENT_ROWS = 100000.0                   # moving moments weigh about this many 
 BETA1, BETA2, EPSILON = .9, .999, 1e-8   # Adam (Kingma and Ba 2015)
 
 
-class Adagrad:
+class Optimiser:
+    """Steps at a rate that follows a schedule."""
+
+    def begin(self, rate):
+        self.rate = self.base = rate
+
+    def follow(self, schedule):
+        self.rate = schedule(self.base)
+
+
+class Adagrad(Optimiser):
     """a += g^2; w -= lr g / sqrt(a) (Duchi et al. 2011)."""
 
     def __init__(self, rate, start, shape):
-        self.rate, self.sums = rate, np.full(shape, start)
+        self.begin(rate)
+        self.sums = np.full(shape, start)
 
     def step(self, w, g):
         self.sums = self.sums + g * g
@@ -39,12 +50,17 @@ class Adagrad:
                                          where=self.sums > 0)
 
 
-class RowAdagrad:
+class RowAdagrad(Optimiser):
     """One accumulator for the embedding, a += mean(g^2); one each for the wide weights behind it."""
 
     def __init__(self, rate, start, dimension, wide):
-        self.rate, self.dimension, self.sum = rate, dimension, start
+        self.begin(rate)
+        self.dimension, self.sum = dimension, start
         self.wide = Adagrad(rate, start, wide)
+
+    def follow(self, schedule):
+        super().follow(schedule)
+        self.wide.follow(schedule)
 
     def step(self, w, g):
         d = self.dimension
@@ -53,11 +69,12 @@ class RowAdagrad:
         return np.concatenate([head, self.wide.step(w[d:], g[d:])])
 
 
-class Adam:
+class Adam(Optimiser):
     """Bias-corrected by its own count of steps, so that absent rows and domains lose nothing."""
 
     def __init__(self, rate, shape):
-        self.rate, self.count = rate, 0
+        self.begin(rate)
+        self.count = 0
         self.first, self.second = np.zeros(shape), np.zeros(shape)
 
     def step(self, w, g):
@@ -155,6 +172,16 @@ class Learner:
 
     # --- A step.
 
+    def scheduled(self, rate):
+        """The rate of this step: as it is, by sqrt(S / t) after S steps, or decayed every S; never below the
+        floor."""
+        kind, steps = self.settings["schedule"], self.settings["schedule_steps"]
+        if kind == "constant":
+            return rate
+        factor = min(1, math.sqrt(steps / max(1, self.steps))) if kind == "inverse_sqrt" else \
+            self.settings["schedule_decay"] ** (self.steps // steps)
+        return max(rate * factor, self.settings["learning_rate_floor"])
+
     def meet_domains(self, domains):
         """A new domain takes over the parameters of `unknown`; moments of its own begin empty."""
         for p in sorted(set(int(d) for d in domains) - self.known):
@@ -179,6 +206,8 @@ class Learner:
         forward = network.Forward(self.shape, self.tensors, self.rows, batch)
         count = len(batch["domains"])
         active = [k for k in range(self.tasks) if (batch["weights"][k] != 0).any()]
+        for optimiser in [*self.dense.values(), *self.sparse.values()]:
+            optimiser.follow(self.scheduled)
         for k in range(self.tasks):
             share = (batch["weights"][k] != 0).sum() / count
             self.share[k] = share if k not in self.share else \
@@ -303,6 +332,7 @@ class Learner:
                 self.dense[name] = Adam(self.settings["learning_rate"], g.shape) \
                     if self.settings["optimiser"] == "adam" else \
                     Adagrad(self.settings["learning_rate"], self.settings["accumulator_init"], g.shape)
+                self.dense[name].follow(self.scheduled)
             found[name] = self.dense[name].step(self.tensors[name], self.clip(g))
         return found
 
@@ -318,6 +348,7 @@ class Learner:
                 continue  # without a gradient a row stands still, its moments as well
             if key not in self.sparse:
                 self.sparse[key] = self.row_optimiser(d, len(g) - d)
+                self.sparse[key].follow(self.scheduled)
             found[i] = self.sparse[key].step(self.rows[t][i], self.clip(g))
         return found
 

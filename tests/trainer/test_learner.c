@@ -72,6 +72,9 @@ static void each_settings(void (*check)(const struct model_spec *spec,
     spec.settings.gate_fields.count = 0;
     spec.settings.domains = MODEL_DOMAINS_SEPARATE;
     settings.balance = LEARNER_BALANCE_PCGRAD;
+    settings.schedule = LEARNER_SCHEDULE_INVERSE_SQRT;
+    settings.schedule_steps = 5;
+    settings.learning_rate_floor = 0.0005;
     check(&spec, &settings);
 }
 
