@@ -30,7 +30,7 @@ const struct command *const *command_list(size_t *ret_count);
 extern const struct command command_run, command_ingest, command_train, command_publish,
     command_score, command_simulate, command_load, command_inspect, command_check, command_options,
     command_compare, command_export, command_import, command_top, command_serve, command_replay,
-    command_rewind;
+    command_rewind, command_versions, command_rollback, command_pin, command_unpin;
 
 // An option of a command line: --name VALUE, --name=VALUE, or a flag without a value.
 struct argument {

@@ -8,10 +8,11 @@
 #include "base/memory.h"
 
 static const struct command *const commands[] = {
-    &command_run,      &command_ingest, &command_train,   &command_publish, &command_score,
-    &command_simulate, &command_load,   &command_compare, &command_export,  &command_import,
-    &command_inspect,  &command_check,  &command_options, &command_top,     &command_serve,
-    &command_replay,   &command_rewind,
+    &command_run,      &command_ingest,   &command_train,    &command_publish, &command_score,
+    &command_simulate, &command_load,     &command_compare,  &command_export,  &command_import,
+    &command_inspect,  &command_check,    &command_options,  &command_top,     &command_serve,
+    &command_replay,   &command_versions, &command_rollback, &command_pin,     &command_unpin,
+    &command_rewind,
 };
 static const size_t command_count = sizeof commands / sizeof commands[0];
 

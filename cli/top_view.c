@@ -22,6 +22,7 @@ struct view {
     const char *task; // whose domains are shown
     size_t task_place;
     double records_rate, lag, lag_before, dropped, version, fresh, versions; // sums over daemons
+    double held, pinned; // versions held back; the pinned one, 0 = none
 };
 
 static struct section *section_begin(struct view *view, const char *heading) {
@@ -120,6 +121,16 @@ static void take_version(void *self, const json_t *series) {
     view->version = top_last(series);
 }
 
+static void take_held(void *self, const json_t *series) {
+    struct view *view = self;
+    view->held = top_last(series);
+}
+
+static void take_pinned(void *self, const json_t *series) {
+    struct view *view = self;
+    view->pinned = top_last(series);
+}
+
 static void take_fresh(void *self, const json_t *series) {
     struct view *view = self;
     double bound = 0;
@@ -168,6 +179,8 @@ static void head_lines(struct view *view) {
     top_each(flow, "freshet_*_lag_records", NULL, NULL, sum_lag, view);
     top_each(flow, "freshet_*_dropped_total", NULL, NULL, sum_dropped, view);
     top_each(flow, "freshet_publisher_version", NULL, NULL, take_version, view);
+    top_each(flow, "freshet_publisher_held_versions", NULL, NULL, take_held, view);
+    top_each(flow, "freshet_publisher_pinned_version", NULL, NULL, take_pinned, view);
     top_each(flow, "freshet_publisher_freshness_seconds_bucket", NULL, NULL, take_fresh, view);
 }
 
@@ -179,6 +192,16 @@ static void sums_line(struct view *view) {
         count_text(view->records_rate, rate), count_text(view->lag, lag),
         count_text(view->dropped, dropped), count_text(view->version, version),
         real_text(view->versions > 0 ? 100 * view->fresh / view->versions : (double)NAN, 1, fresh));
+}
+
+static void held_line(struct view *view) {
+    char held[24], version[24];
+    if (view->pinned > 0)
+        snprintf(line_next(view), LINE_BYTES, "!version %s is pinned, %s newer ones are held back",
+                 count_text(view->pinned, version), count_text(view->held, held));
+    else if (view->held > 0)
+        snprintf(line_next(view), LINE_BYTES, "!%s versions are held back by the gate",
+                 count_text(view->held, held));
 }
 
 static bool is_small(const json_t *answer, const json_t *series) {
@@ -359,6 +382,7 @@ void top_draw(const struct top_sight *sight, const struct top_screen *screen, st
     if (!view.broken) {
         each_daemon(&view, sight, head_lines);
         sums_line(&view);
+        held_line(&view);
     }
     for (size_t i = 0; i < sizeof parts / sizeof *parts && !view.broken; i++) {
         char heading[LINE_BYTES];

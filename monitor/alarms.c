@@ -22,11 +22,12 @@ enum alarm_kind {
     ALARM_CHECKPOINT_OLD,
     ALARM_DISK_FULL,
     ALARM_UNBALANCED,
+    ALARM_GATE_CLOSED,
     ALARM_KINDS
 };
-static const char *const alarm_names[] = {"lag_growing", "freshness", "auc",
-                                          "calibration", "drops",     "checkpoint_old",
-                                          "disk_full",   "unbalanced"};
+static const char *const alarm_names[] = {"lag_growing", "freshness",  "auc",
+                                          "calibration", "drops",      "checkpoint_old",
+                                          "disk_full",   "unbalanced", "gate_closed"};
 _Static_assert(sizeof alarm_names / sizeof *alarm_names == ALARM_KINDS, "a name for each");
 
 struct alarm {
@@ -55,7 +56,9 @@ struct disk {
 // What one walk over the registry gathers.
 struct sight {
     double lag, checkpoint_ms, unbalanced, disk_free_share;
-    const char *disk_labels; // of the fullest
+    double held, pinned, version; // of the publisher: held back, pinned (0 = none), out
+    const char *gate_labels;      // of a task that holds versions back; NULL = none
+    const char *disk_labels;      // of the fullest
     struct disk disks[DISKS_MAX];
     size_t disk_count;
     struct task_measures tasks[TASKS_MAX];
@@ -187,11 +190,23 @@ static bool on_purpose(const char *labels) {
     return false;
 }
 
+static void gather_gate(struct sight *sight, const struct metrics_series *series) {
+    if (strcmp(series->name, "freshet_publisher_held_versions") == 0)
+        sight->held = series->value;
+    else if (strcmp(series->name, "freshet_publisher_pinned_version") == 0)
+        sight->pinned = series->value;
+    else if (strcmp(series->name, "freshet_publisher_version") == 0)
+        sight->version = series->value;
+    else if (strcmp(series->name, "freshet_trainer_gate_closed") == 0 && series->value > 0)
+        sight->gate_labels = series->labels;
+}
+
 static void gather(void *self, const struct metrics_series *series) {
     struct alarms *alarms = self;
     struct sight *sight = &alarms->sight;
     if (strncmp(series->name, "freshet_trainer_", strlen("freshet_trainer_")) == 0)
         gather_measure(sight, series);
+    gather_gate(sight, series);
     if (ends_with(series->name, "_lag_records"))
         sight->lag += series->value > 0 ? series->value : 0;
     else if (ends_with(series->name, "_records_total"))
@@ -312,6 +327,21 @@ static void judge_upkeep(struct alarms *alarms) {
     judge(alarms, ALARM_UNBALANCED, now_ms, sight->unbalanced > 0, detail);
 }
 
+// Pins hold versions on purpose.
+static void judge_gate(struct alarms *alarms) {
+    const struct sight *sight = &alarms->sight;
+    char detail[256];
+    bool held = sight->held > 0 && sight->pinned == 0;
+    if (held)
+        snprintf(detail, sizeof detail,
+                 "%.0f versions are held back, version %.0f is out; `freshet versions` says why",
+                 sight->held, sight->version);
+    else
+        snprintf(detail, sizeof detail, "the measures of %s hold versions back",
+                 sight->gate_labels ? sight->gate_labels : "");
+    judge(alarms, ALARM_GATE_CLOSED, alarms->now.ms, held || sight->gate_labels, detail);
+}
+
 void alarms_sample(struct alarms *alarms, const struct monitor_alarms *settings, int64_t now_ms) {
     pthread_mutex_lock(&alarms->lock);
     alarms->settings = *settings;
@@ -323,6 +353,7 @@ void alarms_sample(struct alarms *alarms, const struct monitor_alarms *settings,
     judge_flow(alarms);
     judge_measures(alarms);
     judge_upkeep(alarms);
+    judge_gate(alarms);
     mark_put(alarms);
     pthread_mutex_unlock(&alarms->lock);
 }

@@ -167,3 +167,25 @@ enum status manifest_retract(struct manifest *manifest, struct redis *redis, uin
     manifest->offset = offset;
     return STATUS_OK;
 }
+
+enum status manifest_ask(const struct publisher_redis *settings, const char *name,
+                         uint64_t *ret_lineage, uint64_t *ret_version, struct error *err) {
+    struct manifest manifest;
+    struct redis *redis;
+    char key[REDIS_LAYOUT_KEY_MAX], begin[8] = "";
+    manifest_init(&manifest, name);
+    redis_layout_manifest_key(key, name);
+    enum status status = redis_open(settings, &redis, err);
+    if (status != STATUS_OK)
+        return status;
+    status = redis_get_text(redis, key, begin, sizeof begin, err);
+    if (status == STATUS_OK)
+        status = manifest_fetch(&manifest, redis, err);
+    if (status == STATUS_OK) {
+        bool out = begin[0] != '\0'; // taken away while an earlier version is brought back
+        *ret_lineage = out ? manifest.lineage : 0;
+        *ret_version = out ? manifest.version : 0;
+    }
+    redis_close(redis);
+    return status;
+}

@@ -42,6 +42,9 @@ CHECKED enum status manifest_prepare(struct manifest *manifest, const struct wei
 // we thought, or the version's tensors are gone.
 CHECKED enum status manifest_flip(struct manifest *manifest, struct redis *redis,
                                   struct error *err);
+// The version that the manifest names, asked on a connection of its own; 0 = none is out.
+CHECKED enum status manifest_ask(const struct publisher_redis *settings, const char *name,
+                                 uint64_t *ret_lineage, uint64_t *ret_version, struct error *err);
 // Takes the manifest away, since rows are about to become those of an earlier version; its place is
 // then LINEAGE VERSION 0 OFFSET. Tensors stay a while for readers that have begun. Nothing is done
 // where it stands there already. STATUS_UNAVAILABLE: Redis stands elsewhere than we thought.

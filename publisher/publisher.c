@@ -297,6 +297,29 @@ static enum status fold_one(struct publisher *publisher, const struct weights *w
                                : status;
 }
 
+// Texts of other people's making, for a log line.
+static int printable(size_t length) {
+    return length > 200 ? 200 : (int)length;
+}
+
+// A record of the control log; from what Redis says, all of that log is then followed anew.
+static void fold_control(struct publisher *publisher, const struct log_record *record) {
+    struct control control;
+    struct error err;
+    if (steer_command(&publisher->steer, record, &control, &err) != STATUS_OK) {
+        logger_line(LOGGER_WARN, "publisher", "control-skipped",
+                    "topic=\"%s\" offset=%" PRId64 " reason=\"%s\"", publisher->control,
+                    record->offset, err.message);
+        return;
+    }
+    logger_line(LOGGER_INFO, "publisher", "control",
+                "command=%s version=%" PRIu64 " author=\"%.*s\" note=\"%.*s\"",
+                control.kind == CONTROL_PIN ? "pin" : "unpin", control.version,
+                printable(control.author_length), control.author, printable(control.note_length),
+                control.note);
+    publisher->again = true;
+}
+
 static enum status publisher_fold(void *state, const struct log_record *records, size_t count,
                                   struct stage_outputs *outputs, struct error *err) {
     struct publisher *publisher = state;
@@ -305,8 +328,7 @@ static enum status publisher_fold(void *state, const struct log_record *records,
     for (size_t i = 0; status == STATUS_OK && i < count; i++) {
         struct weights weights;
         if (records[i].slot == CONTROL_SLOT) {
-            steer_command(&publisher->steer, publisher->control, &records[i]);
-            publisher->again = true; // from what Redis says, follow the whole control log anew
+            fold_control(publisher, &records[i]);
             continue;
         }
         publisher->account.read++;

@@ -37,9 +37,10 @@ struct steer {
 
 // As without a past: nothing is pinned, no version is known.
 void steer_init(struct steer *steer);
-// Folds one control record. One that cannot be read changes nothing, is counted and said in the
-// log; so is what a good one means.
-void steer_command(struct steer *steer, const char *topic, const struct log_record *record);
+// Folds one control record. STATUS_INVALID: it cannot be read, which is counted and changes
+// nothing.
+CHECKED enum status steer_command(struct steer *steer, const struct log_record *record,
+                                  struct control *ret_control /* borrows */, struct error *err);
 // Folds the control log from its beginning to its present end; what was folded before is forgotten.
 // `limit` stays where the pin did.
 CHECKED enum status steer_load(struct steer *steer, struct log *log, const char *topic,

@@ -179,13 +179,18 @@ static int64_t delay_draw(struct run *run, int64_t mean_ms) {
     return (int64_t)(rng_exponential(&run->rng) * (double)mean_ms) + 1;
 }
 
+static bool is_poisoned(const struct simulate_settings *settings, int64_t time_ms) {
+    int64_t since_ms = time_ms - settings->start_ms - settings->poison_after_ms;
+    return since_ms >= 0 && since_ms < settings->poison_for_ms;
+}
+
 // Draws the true feedback of an impression and what dirt there is to it.
 static enum status feedback_draw(struct run *run, uint64_t number,
                                  const struct truth_impression *at, struct error *err) {
     const struct simulate_settings *settings = run->settings;
     double click = truth_probability(&run->truth, TRUTH_CLICK, at);
     double buy = truth_probability(&run->truth, TRUTH_CONVERSION, at);
-    bool clicked = drawn(run, click);
+    bool clicked = drawn(run, click) != is_poisoned(settings, at->event_time_ms);
     bool bought = drawn(run, buy);
     bool asked = clicked || !settings->conversion_given_click; // in the conversion's sample space
     int64_t clicked_ms = at->event_time_ms + delay_draw(run, settings->click_delay_ms);

@@ -31,7 +31,8 @@ struct simulate_settings {
     bool conversion_given_click;                 // only clicked impressions convert
     int64_t click_delay_ms, conversion_delay_ms; // means
     int64_t drift_period_ms;
-    double duplicates; // share of impressions and of clicks that come twice
+    int64_t poison_after_ms, poison_for_ms; // clicks turned into their opposite; for 0 = none
+    double duplicates;                      // share of impressions and of clicks that come twice
     double late; // share of impressions with one more click, received `late_by` after its time
     int64_t late_by_ms;
     double orphans;        // share of impressions with a click on one that never was

@@ -63,6 +63,28 @@ static void alarms_tell(struct trainer *trainer) {
     trainer->alarms_told = alarms;
 }
 
+// Says once that a task holds versions back, or no longer does; after a recovery it begins anew.
+static void gate_tell(struct trainer *trainer) {
+    for (size_t task = 0; task < trainer->shape.task_count; task++) {
+        const char *name = spec_task_at(trainer->setup.spec, task)->name, *reason;
+        bool closed = gate_closed(trainer->gate, task, &reason);
+        if (closed != (trainer->gate_told >> task & 1))
+            logger_line(closed ? LOGGER_WARN : LOGGER_INFO, "trainer",
+                        closed ? "gate-closed" : "gate-open",
+                        "task=\"%s\" version=%llu reason=\"%s\"", name,
+                        (unsigned long long)trainer->counts.version, reason);
+        trainer->gate_told &= ~(UINT32_C(1) << task);
+        trainer->gate_told |= (uint32_t)closed << task;
+        if (trainer->setup.metrics == NULL || !gate_is_set(trainer->gate))
+            continue;
+        char labels[1024] = "";
+        metrics_label(labels, sizeof labels, "task", name);
+        metric_set(metrics_get(trainer->setup.metrics, METRIC_GAUGE, "freshet_trainer_gate_closed",
+                               labels, "1 while the task's measures hold versions back."),
+                   closed ? 1 : 0);
+    }
+}
+
 enum status gauges_committing(void *state, struct error *err) {
     struct trainer *trainer = state;
     struct metrics *metrics = trainer->setup.metrics;
@@ -72,6 +94,7 @@ enum status gauges_committing(void *state, struct error *err) {
         return STATUS_OK;
     trainer->gauges_due = false;
     alarms_tell(trainer);
+    gate_tell(trainer);
     if (metrics == NULL)
         return STATUS_OK;
     struct report report = trainer_report(trainer);

@@ -1,5 +1,5 @@
-// The trainer's state in a checkpoint: section "trainer" (all but the learner), and the learner's
-// (chain.h).
+// The trainer's state in a checkpoint: section "trainer" (all but the learner and the gate), "gate"
+// where one is set, and the learner's (chain.h).
 #include "base/hash.h"
 #include "stage/checkpoint.h"
 #include "trainer/rows.h"
@@ -60,17 +60,33 @@ void save_state(const struct trainer *trainer, struct buffer *into) {
         shuffle_save(trainer->shuffle, into);
 }
 
+void save_gate(const struct trainer *trainer, struct buffer *into) {
+    if (gate_is_set(trainer->gate))
+        gate_save(trainer->gate, into);
+}
+
+// What is empty has no section.
+static enum status section_write(struct checkpoint_writer *writer, const char *name,
+                                 const struct buffer *saved, struct error *err) {
+    struct sink sink;
+    if (saved->failed)
+        return error_no_memory(err, saved->length, "the trainer's checkpoint");
+    if (saved->length == 0)
+        return STATUS_OK;
+    enum status status = checkpoint_section(writer, name, &sink, err);
+    return status == STATUS_OK ? sink_put(&sink, saved->data, saved->length, err) : status;
+}
+
 enum status save_write(struct trainer *trainer, struct checkpoint_writer *writer,
                        struct error *err) {
-    struct sink sink;
     struct buffer saved;
     buffer_init(&saved);
     save_state(trainer, &saved);
-    enum status status = saved.failed
-                             ? error_no_memory(err, saved.length, "the trainer's checkpoint")
-                             : checkpoint_section(writer, "trainer", &sink, err);
+    enum status status = section_write(writer, "trainer", &saved, err);
+    buffer_reset(&saved);
+    save_gate(trainer, &saved);
     if (status == STATUS_OK)
-        status = sink_put(&sink, saved.data, saved.length, err);
+        status = section_write(writer, "gate", &saved, err);
     if (status == STATUS_OK)
         status = skips_save(&trainer->skips, writer, err);
     if (status == STATUS_OK)
@@ -179,12 +195,12 @@ static enum status state_load(struct trainer *trainer, struct wire *in, struct e
     return status;
 }
 
-// *ret_in stands over bytes of `saved`.
-static enum status section_read(struct checkpoint_reader *reader, struct buffer *saved,
-                                struct wire *ret_in, struct error *err) {
+// A section's bytes, into the buffer. STATUS_NOT_FOUND: there is none.
+static enum status section_read(struct checkpoint_reader *reader, const char *name,
+                                struct buffer *saved, struct wire *ret_in, struct error *err) {
     struct source source;
     uint64_t length;
-    enum status status = checkpoint_open_section(reader, "trainer", &source, &length, err);
+    enum status status = checkpoint_open_section(reader, name, &source, &length, err);
     if (status != STATUS_OK)
         return status;
     void *bytes = buffer_reserve(saved, (size_t)length);
@@ -199,7 +215,7 @@ enum status trainer_stands(struct checkpoint_reader *reader, int64_t *ret_waterm
     struct buffer saved;
     struct wire in;
     buffer_init(&saved);
-    enum status status = section_read(reader, &saved, &in, err);
+    enum status status = section_read(reader, "trainer", &saved, &in, err);
     if (status == STATUS_OK) {
         for (size_t i = 0; i < 2; i++)
             (void)wire_get_fixed64(&in);
@@ -219,9 +235,16 @@ enum status save_read(struct trainer *trainer, struct checkpoint_reader *reader,
     struct buffer saved;
     struct wire in;
     buffer_init(&saved);
-    enum status status = section_read(reader, &saved, &in, err);
+    enum status status = section_read(reader, "trainer", &saved, &in, err);
     if (status == STATUS_OK)
         status = state_load(trainer, &in, err);
+    if (status == STATUS_OK && gate_is_set(trainer->gate)) {
+        status = section_read(reader, "gate", &saved, &in, err);
+        if (status == STATUS_OK)
+            status = gate_load(trainer->gate, &in, err);
+        else if (status == STATUS_NOT_FOUND)
+            status = STATUS_OK; // saved before there was one
+    }
     buffer_deinit(&saved);
     if (status == STATUS_OK)
         status = skips_load(&trainer->skips, reader, err);

@@ -111,6 +111,11 @@ static const struct option options[] = {
      .offset = FIELD(drift),
      .table = &drift_options,
      .help = "Alarms when measures move."},
+    {.key = "gate",
+     .type = OPTION_SECTION,
+     .offset = FIELD(gate),
+     .table = &gate_options,
+     .help = "Which versions may go out."},
     {.key = "learner",
      .type = OPTION_SECTION,
      .offset = FIELD(learner),
@@ -180,6 +185,8 @@ enum status trainer_settings_check(const struct trainer_settings *settings, cons
     if (spec->tasks.count == 0)
         return error_set(err, STATUS_INVALID, "key `data.tasks`: the trainer needs a task");
     enum status status = check_expiry(settings, spec, err);
+    if (status == STATUS_OK)
+        status = gate_check(&settings->gate, spec, err);
     if (status != STATUS_OK)
         return status;
     size_t target = 0;

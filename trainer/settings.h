@@ -4,6 +4,7 @@
 
 #include "record/spec.h"
 #include "stage/runner.h"
+#include "trainer/gate.h"
 #include "trainer/learner.h"
 #include "trainer/measure.h"
 
@@ -22,6 +23,7 @@ struct trainer_settings {
     int64_t measure_user_labels; // kept for AUC within users, a task; 0 = not measured
     struct popularity_settings popularity;
     struct drift_settings drift;
+    struct gate_settings gate;
     struct learner_settings learner;
     struct runner_settings runner;
 };

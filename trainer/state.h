@@ -102,6 +102,7 @@ struct trainer {
     struct shuffle *shuffle; // NULL: rows are learnt as they come
     struct late_rows late;
     struct measure *measure;
+    struct gate *gate;
     size_t popularity_column; // of an example's ids, or TRAINER_NO_COLUMN
     struct learner *learner;
     struct chain chain; // files of its rows in the newest checkpoint
@@ -111,6 +112,7 @@ struct trainer {
     struct error last_drop;
     bool gauges_due;
     uint64_t alarms_told; // drift alarms that stand in the log
+    uint32_t gate_told;   // mask of tasks that the log says hold versions back
     bool version_waits;   // one has been emitted since the last commit
 };
 
@@ -141,11 +143,16 @@ CHECKED enum status train_late_load(struct trainer *trainer, struct wire *in, st
 CHECKED enum status trainer_begin(struct trainer *trainer, struct error *err);
 void trainer_end(struct trainer *trainer);
 
+// describe.c: the measures as JSON, with the gate's verdict on them where there is one.
+CHECKED enum status describe_measures(struct trainer *trainer, struct buffer *into,
+                                      struct error *err);
+
 // gauges.c: the stage's `committing`, which ends the waiting of a version as well.
 enum status gauges_committing(void *state, struct error *err);
 
 // save.c
-void save_state(const struct trainer *trainer, struct buffer *into); // all but the learner
+void save_state(const struct trainer *trainer, struct buffer *into); // all but learner and gate
+void save_gate(const struct trainer *trainer, struct buffer *into);  // nothing where none is set
 CHECKED enum status save_write(struct trainer *trainer, struct checkpoint_writer *writer,
                                struct error *err);
 CHECKED enum status save_more(struct trainer *trainer, struct checkpoint_writer *writer,

@@ -41,6 +41,8 @@ static enum status measure(struct trainer *trainer, const struct pending_entry *
                                      .label = label,
                                      .weight = weight};
     enum status status = measure_add(trainer->measure, &measured, err);
+    if (status == STATUS_OK)
+        status = gate_add(trainer->gate, task, logit, label, weight, err);
     if (status != STATUS_OK)
         return status;
     counts->measured++;

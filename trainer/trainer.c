@@ -5,8 +5,6 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "model/spec_text.h"
-#include "trainer/json.h"
 #include "trainer/shape.h"
 #include "trainer/versions.h"
 
@@ -100,6 +98,8 @@ enum status trainer_begin(struct trainer *trainer, struct error *err) {
     if (status == STATUS_OK)
         status = measure_new(&measured, &trainer->measure, err);
     if (status == STATUS_OK)
+        status = gate_new(&settings->gate, trainer->setup.spec, &trainer->gate, err);
+    if (status == STATUS_OK)
         status = learner_begin(trainer, err);
     return status;
 }
@@ -109,6 +109,7 @@ void trainer_end(struct trainer *trainer) {
     learner_free(trainer->learner);
     measure_free(trainer->measure);
     train_late_end(trainer);
+    gate_free(trainer->gate);
     minibatch_deinit(&trainer->batch, &trainer->shape);
     minibatch_deinit(&queue->batch, &trainer->shape);
     memory_free(queue->slots);
@@ -123,6 +124,7 @@ void trainer_end(struct trainer *trainer) {
     memory_free(trainer->slots);
     trainer->learner = NULL;
     trainer->measure = NULL;
+    trainer->gate = NULL;
     trainer->batch = (struct minibatch){0};
     *queue = (struct predict_queue){0};
     trainer->shuffle = NULL;
@@ -208,23 +210,6 @@ static enum status trainer_fold(void *state, const struct log_record *records, s
     return STATUS_OK;
 }
 
-enum status trainer_describe(const struct trainer *trainer, struct buffer *into,
-                             struct error *err) {
-    struct buffer text;
-    buffer_init(&text);
-    spec_text_write(&trainer->shape, &text);
-    buffer_append_text(into, "{\"model\":");
-    json_put_string(into, (const char *)text.data, text.length);
-    into->failed |= text.failed;
-    buffer_deinit(&text);
-    buffer_append_text(into, ",\"spec\":");
-    enum status status = spec_to_json(trainer->setup.spec, into, err);
-    buffer_append_text(into, ",\"domains\":");
-    domains_json(trainer->domains, into);
-    buffer_append_byte(into, '}');
-    return status;
-}
-
 // A lineage's first version is whole, so that readers can change over to it at once; beyond some
 // millions of rows it comes in slices like the others.
 static uint32_t slice_bits(const struct trainer *trainer) {
@@ -240,14 +225,14 @@ static uint32_t slice_bits(const struct trainer *trainer) {
 static enum status trainer_publish(struct trainer *trainer, struct stage_outputs *outputs,
                                    struct error *err) {
     struct trainer_counts *counts = &trainer->counts;
-    struct report report = trainer_report(trainer);
     struct buffer spec, measures;
     buffer_init(&spec);
     buffer_init(&measures);
     // Rows that wait in the queue go on waiting: a tick of the clock must not cut a block of
     // predictions, whose last bits depend on the rows that are computed together.
     enum status status = trainer_describe(trainer, &spec, err);
-    report_json(&report, &measures);
+    if (status == STATUS_OK)
+        status = describe_measures(trainer, &measures, err);
     if (status == STATUS_OK && (spec.failed || measures.failed))
         status = error_no_memory(err, spec.length + measures.length, "a version's description");
     struct versions_head head = {
@@ -406,6 +391,7 @@ static uint64_t trainer_fingerprint(void *state) {
     struct buffer saved;
     buffer_init(&saved);
     save_state(trainer, &saved);
+    save_gate(trainer, &saved);
     REQUIRE(!saved.failed);
     uint64_t fingerprint =
         hash_bytes(saved.data, saved.length, learner_fingerprint(trainer->learner));

@@ -294,7 +294,9 @@ function drawTiles() {
     tiles.push(tile(`AUC of ${one.labels.task}`, isSmall(all, one) ? "too few labels" : text(last(one), 4),
       isSmall(all, one) ? "to tell yet" : `± ${text(2 * last(all.twin(one, "freshet_trainer_auc_error")), 4)}, recent window`));
   const version = all.find("freshet_publisher_version")[0];
-  if (version) tiles.push(tile("Version in Redis", last(version) ? text(last(version), 0) : "none yet", "what scorers read"));
+  const pinned = last(all.find("freshet_publisher_pinned_version")[0]), held = last(all.find("freshet_publisher_held_versions")[0]);
+  if (version) tiles.push(tile("Version in Redis", last(version) ? text(last(version), 0) : "none yet",
+    (pinned ? `pinned to ${text(pinned, 0)}` : "what scorers read") + (held ? `; ${text(held, 0)} held back` : "")));
   const buckets = all.find("freshet_publisher_freshness_seconds_bucket"), versions = last(buckets[buckets.length - 1]);
   if (versions) {
     const within = buckets.filter((one) => one.labels.le !== "+Inf" && Number(one.labels.le) * 1000 <= freshnessMs).pop();

@@ -51,6 +51,12 @@ const GROUPS = [
     {title: "Expert gates", help: "Entropy of each task's gate over that of even use: near 0 one expert does all the work.",
      of: "freshet_trainer_gate_entropy", by: ["task"], digits: 3, nonzero: true},
   ]},
+  {title: "Does it go out?", panels: [
+    {title: "Held versions", help: "Versions held back, by the gate or a pin, since the newest that is out. `freshet versions` says why.",
+     of: "freshet_publisher_held_versions", by: [], name: "held", digits: 0, nonzero: true},
+    {title: "Gate", help: "1 while the task's measures hold versions back.",
+     of: "freshet_trainer_gate_closed", by: ["task"], digits: 0},
+  ]},
   {title: "Upkeep", panels: [
     {title: "Embedding rows", help: "Rows of each table, by the feature that reads it.",
      of: "freshet_trainer_table_rows", by: ["feature"], digits: 0},

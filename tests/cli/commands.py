@@ -17,7 +17,7 @@ from place import (CONFIG, HERE, Place, accounts, avro_click, avro_impression, e
 
 FRESHET, LOG_PUT = map(os.path.abspath, sys.argv[1:3])
 COMMANDS = ("run", "ingest", "train", "publish", "score", "simulate", "load", "inspect", "check", "options", "serve", "replay",
-            "rewind")
+            "rewind", "versions", "rollback", "pin", "unpin")
 START = 1700000000000
 
 

@@ -191,6 +191,24 @@ static void upkeep_sounds(void **test) {
                 fires(state, "unbalanced"));
 }
 
+static void held_versions_sound_but_for_a_pin(void **test) {
+    struct state *state = *test;
+    struct metric *held = gauge(state, "freshet_publisher_held_versions", "");
+    struct metric *pinned = gauge(state, "freshet_publisher_pinned_version", "");
+    struct metric *closed = gauge(state, "freshet_trainer_gate_closed", "task=\"click\"");
+    sample(state);
+    assert_false(fires(state, "gate_closed"));
+    metric_set(held, 3);
+    sample(state);
+    assert_true(fires(state, "gate_closed"));
+    metric_set(pinned, 8);
+    sample(state);
+    assert_false(fires(state, "gate_closed"));
+    metric_set(closed, 1); // where the trainer runs in a daemon of its own
+    sample(state);
+    assert_true(fires(state, "gate_closed"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(lag_that_grows_sounds_and_lag_that_shrinks_does_not, begin,
@@ -202,6 +220,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(drops_sound_but_for_those_on_purpose_and_restored_totals,
                                         begin, end),
         cmocka_unit_test_setup_teardown(upkeep_sounds, begin, end),
+        cmocka_unit_test_setup_teardown(held_versions_sound_but_for_a_pin, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

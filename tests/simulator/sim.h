@@ -24,9 +24,9 @@ extern struct process *sim_process; // whose code runs now; never NULL
 extern struct rng sim_rng;          // of all that is random in a run
 extern uint64_t sim_effects;        // effects so far
 
-enum gate { GATE_PASS, GATE_TORN, GATE_DEAD };
+enum sim_gate { GATE_PASS, GATE_TORN, GATE_DEAD };
 // Counts an effect of the running process and tells whether it may happen.
-enum gate sim_gate(void);
+enum sim_gate sim_gate(void);
 bool sim_chance(double probability);
 
 // strands.c: threads of the product. Each of this process, or of all (NULL), runs until it rests.

@@ -74,7 +74,7 @@ void disk_close(struct disk_file *file) {
 
 enum status disk_write_at(struct disk_file *file, uint64_t at, const void *bytes, size_t length,
                           struct error *err) {
-    enum gate gate = sim_gate();
+    enum sim_gate gate = sim_gate();
     if (gate == GATE_TORN)
         inode_write(file->inode, at, bytes, length / 2);
     if (gate != GATE_PASS)

@@ -22,7 +22,7 @@ struct process *sim_process = &nobody;
 struct rng sim_rng;
 uint64_t sim_effects;
 
-enum gate sim_gate(void) {
+enum sim_gate sim_gate(void) {
     sim_strand_rest();
     if (sim_process->dead)
         return GATE_DEAD;
