@@ -1,43 +1,13 @@
 // The monitor's life: it listens on libmicrohttpd with one polling thread, and samples on another.
 #include "monitor/inside.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "monitor/listen.h"
 #include "monitor/process.h"
-
-// "HOST:PORT" with a numeric IPv4 host or "localhost".
-static enum status parse_listen(const char *listen, struct sockaddr_in *ret_address,
-                                struct error *err) {
-    const char *colon = strrchr(listen, ':');
-    char host[64];
-    if (!colon || (size_t)(colon - listen) >= sizeof host)
-        return error_set(err, STATUS_INVALID,
-                         "could not read monitor.listen '%s': expected HOST:PORT", listen);
-    memcpy(host, listen, (size_t)(colon - listen));
-    host[colon - listen] = '\0';
-    char *rest = NULL;
-    errno = 0;
-    long port = strtol(colon + 1, &rest, 10);
-    if (errno != 0 || rest == colon + 1 || *rest != '\0' || port < 0 || port > 65535)
-        return error_set(err, STATUS_INVALID,
-                         "could not read monitor.listen '%s': the port is not within 0 to 65535",
-                         listen);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    const char *numeric = strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
-    if (inet_pton(AF_INET, numeric, &address.sin_addr) != 1)
-        return error_set(err, STATUS_INVALID,
-                         "could not read monitor.listen '%s': the host is not an IPv4 address",
-                         listen);
-    *ret_address = address;
-    return STATUS_OK;
-}
 
 static void *sampler_thread(void *self) {
     struct monitor *monitor = self;
@@ -76,22 +46,25 @@ static enum status sampler_start(struct monitor *monitor, struct error *err) {
     return STATUS_OK;
 }
 
-static enum status listen_start(struct monitor *monitor, const struct sockaddr_in *address,
-                                struct error *err) {
+static enum status listen_start(struct monitor *monitor, struct error *err) {
     const struct monitor_settings *settings = monitor->setup.settings;
+    int listener;
+    enum status status = listen_open(settings->listen, &listener, &monitor->port, err);
+    if (status != STATUS_OK)
+        return status;
     monitor->daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, serve, monitor, MHD_OPTION_SOCK_ADDR,
-        (const struct sockaddr *)address, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)settings->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)(settings->timeout_ms / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768,
-        MHD_OPTION_NOTIFY_COMPLETED, serve_done, monitor, MHD_OPTION_END);
-    if (!monitor->daemon)
-        return error_set(err, STATUS_IO,
-                         "could not listen on %s (monitor.listen): %s; choose another port",
-                         settings->listen, strerror(errno));
-    const union MHD_DaemonInfo *info =
-        MHD_get_daemon_info(monitor->daemon, MHD_DAEMON_INFO_BIND_PORT);
-    monitor->port = info && info->port ? (int)info->port : (int)ntohs(address->sin_port);
+        MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, serve, monitor, MHD_OPTION_LISTEN_SOCKET,
+        listener, MHD_OPTION_CONNECTION_LIMIT, (unsigned)settings->connections_max,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(settings->timeout_ms / 1000),
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768, MHD_OPTION_NOTIFY_COMPLETED, serve_done,
+        monitor, MHD_OPTION_END);
+    if (!monitor->daemon) {
+        close(listener);
+        return error_set(err, STATUS_EXHAUSTED,
+                         "could not serve on %s (monitor.listen): libmicrohttpd did not start; "
+                         "look at the limits on threads and open files",
+                         settings->listen);
+    }
     return STATUS_OK;
 }
 
@@ -106,10 +79,6 @@ static void wake_init(struct monitor *monitor) {
 
 enum status monitor_start(const struct monitor_setup *setup, struct monitor **ret_monitor,
                           struct error *err) {
-    struct sockaddr_in address;
-    enum status status = parse_listen(setup->settings->listen, &address, err);
-    if (status != STATUS_OK)
-        return status;
     struct monitor *monitor = memory_new(1, sizeof *monitor);
     if (!monitor)
         return error_no_memory(err, sizeof *monitor, "the monitor");
@@ -117,11 +86,11 @@ enum status monitor_start(const struct monitor_setup *setup, struct monitor **re
     monitor->thresholds = setup->settings->alarms;
     wake_init(monitor);
     process_register(setup->metrics, setup->name);
-    status = alarms_new(setup->metrics, &monitor->alarms, err);
+    enum status status = alarms_new(setup->metrics, &monitor->alarms, err);
     if (status == STATUS_OK)
         status = history_new((size_t)setup->settings->history_series_max, &monitor->history, err);
     if (status == STATUS_OK)
-        status = listen_start(monitor, &address, err);
+        status = listen_start(monitor, err);
     if (status == STATUS_OK)
         status = sampler_start(monitor, err);
     if (status != STATUS_OK) {

@@ -131,6 +131,7 @@ static void an_address_that_cannot_be_used_is_named(void **test) {
     state->settings.listen = taken;
     struct monitor_setup setup = setup_of(state);
     assert_int_equal(monitor_start(&setup, &monitor, &err), STATUS_IO);
+    assert_non_null(strstr(err.message, "Address already in use"));
 }
 
 int main(void) {
