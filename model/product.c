@@ -16,6 +16,7 @@ struct tile {
 };
 struct product_set {
     size_t rows, columns;             // of a tile
+    size_t blas_sums;                 // gradients of this many weights are OpenBLAS's
     const struct product_set *narrow; // or NULL
     void (*tile_rows)(size_t rows, const struct tile *tile, size_t a_columns);
     void (*tile_columns)(size_t rows, const struct tile *tile, size_t a_columns);
@@ -26,6 +27,7 @@ struct product_set {
 #define TILE_NAME(name) plain_##name
 #define TILE_BYTES 16
 #define TILE_ROWS 6
+#define TILE_BLAS (64 * 64)
 #define TILE_NARROW NULL
 #include "model/product_tile.inc"
 // Other compilers have the plain set alone.
@@ -36,6 +38,7 @@ struct product_set {
 #define TILE_NAME(name) v3_##name
 #define TILE_BYTES 32
 #define TILE_ROWS 6
+#define TILE_BLAS (512 * 512)
 #define TILE_NARROW NULL
 #include "model/product_tile.inc"
 #pragma GCC pop_options
@@ -44,6 +47,7 @@ struct product_set {
 #define TILE_NAME(name) v4_##name
 #define TILE_BYTES 64
 #define TILE_ROWS 12
+#define TILE_BLAS (512 * 512)
 #define TILE_NARROW &v3_set
 #include "model/product_tile.inc"
 #pragma GCC pop_options
@@ -64,7 +68,7 @@ static const struct {
 #endif
     {PLAIN_BUILD, &plain_set},
 };
-enum { SETS = sizeof sets / sizeof sets[0], BLAS_ROWS = 128, BLAS_SIDE = 64 };
+enum { SETS = sizeof sets / sizeof sets[0], BLAS_ROWS = 128 };
 static atomic_size_t chosen = SETS; // SETS: nobody has asked yet
 
 static bool usable(size_t i) {
@@ -213,9 +217,7 @@ void product_pick(const real *rows, size_t columns, const uint32_t *index, size_
 void product_sums(const real *a, size_t a_columns, size_t m, const real *b, size_t b_columns,
                   size_t n, size_t rows, real alpha, bool add, real *c, size_t c_columns,
                   real *scratch) {
-    // Both operands are new each time, so packing them is the library's work as well; it wins where
-    // they are large, and its calls cost where they are not.
-    if (rows >= BLAS_ROWS && m >= BLAS_SIDE && n >= BLAS_SIDE) {
+    if (rows >= BLAS_ROWS && m * n >= sets[choice()].set->blas_sums) {
         blas_sums(a, a_columns, m, b, b_columns, n, rows, alpha, add, c, c_columns);
         return;
     }

@@ -5,8 +5,10 @@
 // row's result never depends on the rows beside it, since every sum runs over the inner dimension
 // in order. So predicting one row and training on a thousand give the same bits. Kernels for
 // several instruction sets are picked at run time; where a set has fused multiply-adds they are
-// used, which is part of a task's identity (product_build). Large products of two operands that are
-// both new, the gradients of weights, are OpenBLAS's.
+// used, which is part of a task's identity (product_build). Gradients of weights, products of two
+// operands that are both new, are OpenBLAS's where it is faster: three times, nearly always, beside
+// the set that every processor has; beside the sets with fused multiply-adds from a quarter of a
+// million weights on, since pieces of 64 columns (gradient.c) are what those were made for.
 //
 // All matrices are row-major with a leading dimension in elements.
 #ifndef FRESHET_MODEL_PRODUCT_H
