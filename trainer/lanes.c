@@ -1,8 +1,9 @@
-// A pool of threads around one shared counter of items.
+// A pool of threads around one counter of items a worker.
 //
 // A run raises `generation`; workers wake (after a short spin, since runs of one step follow
-// closely), take items until none is left, and report. Who took which item is never visible in a
-// result.
+// closely), take items until none is left, and report. Each worker begins with a stretch of items
+// of its own, the same in every run of so many, so that it finds in its cache what it left there;
+// then it takes what others have not begun. Who took which item is never visible in a result.
 #include "trainer/lanes.h"
 
 #include <pthread.h>
@@ -13,19 +14,23 @@
 
 enum { SPINS = 4000 };
 
+struct stretch {
+    atomic_size_t next; // item
+    size_t end;
+    char apart[112]; // no two workers' counters on one cache line
+};
 struct lanes {
     size_t threads;
-    pthread_t *workers; // [threads - 1]
+    struct stretch *stretches; // [threads]
+    pthread_t *workers;        // [threads - 1]
     size_t started;
     pthread_mutex_t mutex;
     pthread_cond_t begin, end;
     atomic_uint_fast64_t generation; // of runs; written by the caller, under the mutex
     atomic_bool stop;                // likewise
-    atomic_size_t next;              // item
     atomic_size_t busy;              // workers that have not finished this run
-    size_t count;                    // written by the caller before a run begins
-    void (*work)(void *self, size_t item, size_t worker);
-    void *self;
+    void (*work)(void *self, size_t item, size_t worker); // written by the caller before a run
+    void *self;                                           // likewise
 };
 struct worker {
     struct lanes *lanes;
@@ -39,11 +44,14 @@ static inline void pause_briefly(void) {
 }
 
 static void take_items(struct lanes *lanes, size_t worker) {
-    for (;;) {
-        size_t item = atomic_fetch_add_explicit(&lanes->next, 1, memory_order_relaxed);
-        if (item >= lanes->count)
-            return;
-        lanes->work(lanes->self, item, worker);
+    for (size_t i = 0; i < lanes->threads; i++) {
+        struct stretch *stretch = &lanes->stretches[(worker + i) % lanes->threads];
+        for (;;) {
+            size_t item = atomic_fetch_add_explicit(&stretch->next, 1, memory_order_relaxed);
+            if (item >= stretch->end)
+                break;
+            lanes->work(lanes->self, item, worker);
+        }
     }
 }
 
@@ -100,7 +108,8 @@ enum status lanes_new(size_t threads, struct lanes **ret_lanes, struct error *er
     pthread_cond_init(&lanes->end, NULL);
     enum status status = STATUS_OK;
     lanes->workers = memory_new(threads, sizeof *lanes->workers);
-    if (!lanes->workers)
+    lanes->stretches = memory_new(threads, sizeof *lanes->stretches);
+    if (!lanes->workers || !lanes->stretches)
         status = error_no_memory(err, threads * sizeof *lanes->workers, "worker threads");
     while (status == STATUS_OK && lanes->started + 1 < threads)
         status = worker_start(lanes, err);
@@ -129,6 +138,7 @@ void lanes_free(struct lanes *lanes) {
     pthread_cond_destroy(&lanes->end);
     pthread_mutex_destroy(&lanes->mutex);
     memory_free(lanes->workers);
+    memory_free(lanes->stretches);
     memory_free(lanes);
 }
 
@@ -155,10 +165,13 @@ void lanes_run(struct lanes *lanes, size_t count,
             work(self, item, 0);
         return;
     }
-    lanes->count = count;
+    for (size_t i = 0; i < lanes->threads; i++) {
+        atomic_store_explicit(&lanes->stretches[i].next, i * count / lanes->threads,
+                              memory_order_relaxed);
+        lanes->stretches[i].end = (i + 1) * count / lanes->threads;
+    }
     lanes->work = work;
     lanes->self = self;
-    atomic_store(&lanes->next, 0);
     atomic_store(&lanes->busy, lanes->started);
     run_begin(lanes);
     take_items(lanes, 0);

@@ -129,10 +129,8 @@ static void look_up_work(void *self, size_t item, size_t worker) {
         table_find_many(table, batch->list_ids[list], count, learner->list_slots[list]);
 }
 
-static void collect_work(void *self, size_t item, size_t worker) {
-    (void)worker;
-    struct learner *learner = self;
-    struct touched_source source = {
+static struct touched_source source_of(struct learner *learner, size_t table) {
+    return (struct touched_source){
         .batch = learner->batch,
         .slots = learner->slots,
         .stride = (size_t)learner->settings.batch_rows,
@@ -142,23 +140,34 @@ static void collect_work(void *self, size_t item, size_t worker) {
         .act = &learner->act,
         .lanes = learner->lane,
         .lane_count = learner->lane_count,
-        .life = &learner->lives[item],
-        .cut = &learner->cuts[item],
+        .life = &learner->lives[table],
+        .cut = &learner->cuts[table],
         .step = learner->step,
     };
-    struct touched *touched = &learner->touched[item];
-    struct table_cut *cut = &learner->cuts[item];
-    const struct table *table = &learner->model->tables[item];
+}
+
+static void rows_make_work(void *self, size_t item, size_t worker) {
+    (void)worker;
+    struct learner *learner = self;
+    struct touched_source source = source_of(learner, item);
     struct error *err = &learner->table_error[item];
-    enum status status = touched_collect(touched, learner->model, &source, learner->passes, err);
+    enum status status =
+        touched_make_rows(&learner->touched[item], learner->model, &source, learner->passes, err);
     if (status == STATUS_OK)
-        status = table_cut_reserve(cut, table, err);
+        status = table_cut_reserve(&learner->cuts[item], &learner->model->tables[item], err);
+    learner->table_status[item] = status;
+}
+
+static void rows_collect(struct learner *learner, size_t item) {
+    struct touched_source source = source_of(learner, item);
+    struct touched *touched = &learner->touched[item];
+    const struct table *table = &learner->model->tables[item];
     uint32_t now_s = life_seconds(learner->batch->time_ms);
-    for (size_t u = 0; status == STATUS_OK && u < touched->count; u++) {
-        table_cut_change(cut, table, touched->slots[u]);
+    touched_collect(touched, learner->model, &source);
+    for (size_t u = 0; u < touched->count; u++) {
+        table_cut_change(&learner->cuts[item], table, touched->slots[u]);
         life_use(&learner->lives[item], table, touched->slots[u], now_s);
     }
-    learner->table_status[item] = status;
 }
 
 static bool row_usable(const struct learner *learner, size_t row, const real *logits) {
@@ -247,11 +256,17 @@ void learner_lane_forward(struct learner *learner, size_t item, size_t worker) {
     losses_take(learner, lane, &learner->lane_reports[item]);
 }
 
+// Items: tables, whose touched rows nobody needs before the gradients, then lanes.
 static void lane_work(void *self, size_t item, size_t worker) {
     struct learner *learner = self;
-    const struct lane *lane = &learner->lane[item];
+    size_t tables = learner->model->spec.table_count;
+    if (item < tables) {
+        rows_collect(learner, item);
+        return;
+    }
+    const struct lane *lane = &learner->lane[item - tables];
     real *scratch = learner->workers[worker].network;
-    learner_lane_forward(learner, item, worker);
+    learner_lane_forward(learner, item - tables, worker);
     factored_wide(learner->model, &learner->act, lane);
     for (size_t pass = 0; pass < learner->passes; pass++)
         if (learner->active_passes[pass])
@@ -353,7 +368,7 @@ static enum status lists_reserve(struct learner *learner, struct error *err) {
     return STATUS_OK;
 }
 
-static enum status collect(struct learner *learner, struct error *err) {
+static enum status prepare(struct learner *learner, struct error *err) {
     enum status status = lists_reserve(learner, err);
     if (status != STATUS_OK)
         return status;
@@ -363,11 +378,8 @@ static enum status collect(struct learner *learner, struct error *err) {
                   learner->model->spec.categorical_count + learner_settle_items(learner),
               look_up_work, learner);
     learner->settling_count = 0;
-    lanes_run(learner->lanes, tables, collect_work, learner);
-    status = learner_tables_status(learner, err);
-    if (status == STATUS_OK)
-        status = rows_cut(learner, err);
-    return status == STATUS_OK ? learner_products_reserve(learner, err) : status;
+    lanes_run(learner->lanes, tables, rows_make_work, learner);
+    return learner_tables_status(learner, err);
 }
 
 void learner_losses_sum(const struct learner *learner, double *ret_losses, uint64_t *ret_labelled) {
@@ -425,9 +437,14 @@ static void moments_mark(struct learner *learner) {
                 true;
 }
 
-static void learn(struct learner *learner) {
+static enum status learn(struct learner *learner, struct error *err) {
     struct lanes *lanes = learner->lanes;
-    lanes_run(lanes, learner->lane_count, lane_work, learner);
+    lanes_run(lanes, learner->model->spec.table_count + learner->lane_count, lane_work, learner);
+    enum status status = rows_cut(learner, err);
+    if (status == STATUS_OK)
+        status = learner_products_reserve(learner, err);
+    if (status != STATUS_OK)
+        return status;
     report_take(learner);
     lanes_run(lanes, learner->piece_count * learner->passes + learner->row_count, gradient_work,
               learner);
@@ -441,6 +458,7 @@ static void learn(struct learner *learner) {
     network_unsettle(learner->model);
     learner_look_again(learner);
     learner->step++;
+    return learner_look(learner, err);
 }
 
 enum status learner_step(struct learner *learner, const struct minibatch *batch,
@@ -461,11 +479,9 @@ enum status learner_step(struct learner *learner, const struct minibatch *batch,
         domains_draw(learner);
         labels_count(learner);
         passes_choose(learner);
-        status = collect(learner, &reason);
-        if (status == STATUS_OK) {
-            learn(learner);
-            status = learner_look(learner, &reason);
-        }
+        status = prepare(learner, &reason);
+        if (status == STATUS_OK)
+            status = learn(learner, &reason);
         if (status != STATUS_OK && err)
             *err = reason;
     }

@@ -89,8 +89,9 @@ enum { MARK_AHEAD = 12 }; // marks lie anywhere
 struct collecting {
     struct touched *touched;
     struct model *model;
-    size_t count; // occurrences
     const struct touched_source *source;
+    bool making;  // rows of ids that have none; else occurrences are noted
+    size_t count; // of occurrences so far
     struct error *err;
 };
 
@@ -130,6 +131,10 @@ static bool row_lacks(const struct collecting *job, uint64_t id, uint32_t slot) 
 static void occur(struct collecting *job, uint32_t slot, size_t position, size_t column,
                   real share) {
     struct touched *touched = job->touched;
+    if (job->making) {
+        job->count++;
+        return;
+    }
     uint32_t *mark = &touched->mark[slot];
     if (*mark == 0) {
         touched->slots[touched->count] = slot;
@@ -147,9 +152,9 @@ static enum status collect_rows(struct collecting *job, const struct touched_sou
     const uint64_t *ids = source->batch->ids + f * source->batch->capacity;
     uint32_t *slots = source->slots + f * source->stride;
     for (size_t row = lane->first; row < lane->first + lane->rows; row++) {
-        if (row + MARK_AHEAD < lane->first + lane->rows)
+        if (!job->making && row + MARK_AHEAD < lane->first + lane->rows)
             __builtin_prefetch(&job->touched->mark[slots[row + MARK_AHEAD]], 1);
-        if (row_lacks(job, ids[row], slots[row])) {
+        if (job->making && row_lacks(job, ids[row], slots[row])) {
             enum status status = row_make(job, ids[row], source->domains[row],
                                           !source->batch->repeats[row], &slots[row]);
             if (status != STATUS_OK)
@@ -170,7 +175,7 @@ static enum status collect_ids(struct collecting *job, const struct touched_sour
     for (size_t id = 0; id < factor->count; id++, at++) {
         uint64_t named = ids[act->order[lane->first + members[act->ids.begin[at]]]];
         uint32_t *slot = &act->ids.slots[at];
-        if (*slot == TABLE_DEFAULT_SLOT && named != 0) {
+        if (job->making && *slot == TABLE_DEFAULT_SLOT && named != 0) {
             size_t rows = activations_id_rows(act, lane, factor, base, id), sightings = 0;
             for (size_t m = 0; m < rows; m++) {
                 uint32_t row = act->order[lane->first + members[act->ids.begin[at] + m]];
@@ -212,7 +217,7 @@ static enum status collect_list(struct collecting *job, const struct touched_sou
             occur(job, TABLE_DEFAULT_SLOT, source->positions[row], column, (real)1);
         for (size_t i = begin[row]; i < begin[row + 1]; i++) {
             uint64_t id = batch->list_ids[list][i];
-            if (row_lacks(job, id, slots[i])) {
+            if (job->making && row_lacks(job, id, slots[i])) {
                 enum status status =
                     row_make(job, id, source->domains[row], !batch->repeats[row], &slots[i]);
                 if (status != STATUS_OK)
@@ -239,26 +244,38 @@ static void occurrences_sort(struct touched *touched, size_t count) {
     touched->begin[0] = 0;
 }
 
-enum status touched_collect(struct touched *touched, struct model *model,
-                            const struct touched_source *source, size_t passes, struct error *err) {
+static enum status collect_fields(struct collecting *job) {
+    const struct model_spec *spec = &job->model->spec;
+    enum status status = STATUS_OK;
+    for (size_t f = 0; f < spec->field_count && status == STATUS_OK; f++)
+        if (spec->fields[f].table == job->touched->table)
+            status = spec->fields[f].multi ? collect_list(job, job->source, f)
+                                           : collect_field(job, job->source, f);
+    return status;
+}
+
+enum status touched_make_rows(struct touched *touched, struct model *model,
+                              const struct touched_source *source, size_t passes,
+                              struct error *err) {
     enum status status = rooms_get(touched, model, source->batch, passes, err);
-    struct collecting job = {touched, model, 0, source, err};
+    struct collecting job = {
+        .touched = touched, .model = model, .source = source, .making = true, .err = err};
+    return status == STATUS_OK ? collect_fields(&job) : status;
+}
+
+void touched_collect(struct touched *touched, struct model *model,
+                     const struct touched_source *source) {
+    struct collecting job = {.touched = touched, .model = model, .source = source};
     touched->count = 0;
-    for (size_t f = 0; f < model->spec.field_count && status == STATUS_OK; f++)
-        if (model->spec.fields[f].table == touched->table)
-            status = model->spec.fields[f].multi ? collect_list(&job, source, f)
-                                                 : collect_field(&job, source, f);
+    REQUIRE(collect_fields(&job) == STATUS_OK); // which only making rows could fail
     for (size_t u = 0; u < touched->count; u++)
         touched->mark[touched->slots[u]] = 0;
-    if (status != STATUS_OK)
-        return status;
     for (size_t u = 0; u < touched->count; u++) {
         if (u + MARK_AHEAD < touched->count)
             __builtin_prefetch(&touched->changed[touched->slots[u + MARK_AHEAD]], 1);
         touched_change(touched, touched->slots[u]);
     }
     occurrences_sort(touched, job.count);
-    return status;
 }
 
 enum { SUM_AHEAD = 8 }; // slopes of a row's occurrences lie anywhere

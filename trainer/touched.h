@@ -1,9 +1,9 @@
 // The rows of one table that a minibatch touches: each once, with the places where it occurs.
 //
-// Collected by one thread a table, in the order fields, lanes, then rows (an id of a factor counts
-// at its first one), so that neither threads nor the index decide which row is new first. Unseen
-// ids get their row here, if the table's rule admits them; else they count as the default row.
-// Gradients of a row are summed over its occurrences in that order.
+// Made and collected by one thread a table, in the order fields, lanes, then rows (an id of a
+// factor counts at its first one), so that neither threads nor the index decide which row is new
+// first. Unseen ids get their row here, if the table's rule admits them; else they count as the
+// default row. Gradients of a row are summed over its occurrences in that order.
 #ifndef FRESHET_TRAINER_TOUCHED_H
 #define FRESHET_TRAINER_TOUCHED_H
 
@@ -66,10 +66,14 @@ struct touched_source {
     struct table_cut *cut; // told of holes that are filled
     uint64_t step;         // number of the learner's step
 };
-// Rows collected count as changed. STATUS_EXHAUSTED.
-CHECKED enum status touched_collect(struct touched *touched, struct model *model,
-                                    const struct touched_source *source, size_t passes,
-                                    struct error *err);
+// Makes room, and the rows of ids that have none and get one. STATUS_EXHAUSTED.
+CHECKED enum status touched_make_rows(struct touched *touched, struct model *model,
+                                      const struct touched_source *source, size_t passes,
+                                      struct error *err);
+// Collects the rows, which count as changed from now on. They were made; while this runs, others
+// may read them, and the source.
+void touched_collect(struct touched *touched, struct model *model,
+                     const struct touched_source *source);
 // Sums gradients of rows [first, first + count) from the input's slopes of the active passes.
 void touched_sum(const struct touched *touched, const struct model *model,
                  const struct activations *act, const bool *active_passes, size_t first,
