@@ -71,7 +71,16 @@ static enum status memory_keep_bound(struct learner *learner, struct error *err)
     return status;
 }
 
+static bool rows_leave(const struct learner *learner) {
+    for (size_t t = 0; t < learner->model->spec.table_count; t++)
+        if (learner->lives[t].expires)
+            return true;
+    return false;
+}
+
 enum status learner_look(struct learner *learner, struct error *err) {
+    if (!rows_leave(learner))
+        return STATUS_OK;
     lanes_run(learner->lanes, learner->model->spec.table_count, look_work, learner);
     enum status status = learner_tables_status(learner, err);
     if (status == STATUS_OK && learner->settings.memory_max > 0)
