@@ -130,38 +130,38 @@ const struct option_table table_rule_options = {
     .count = sizeof options / sizeof options[0],
 };
 
-static const char *out_of_range(const struct table_rule *rule) {
-    bool seconds = rule->expire_after_ms == 0 || rule->expire_after_ms >= 1000;
-    if (!(rule->admit >= 1 && rule->admit <= TABLE_RULE_ADMIT_MAX))
-        return "admit";
-    if (!(rule->admit_share > 0 && rule->admit_share <= 1))
-        return "admit_share";
-    if (!(rule->admit_counters >= 1 && rule->admit_counters <= TABLE_RULE_COUNTERS_MAX))
-        return "admit_counters";
-    if (!seconds)
-        return "expire_after";
-    if (!(rule->expire_uses >= 0 && rule->expire_uses < 1e6))
-        return "expire_uses";
-    if (rule->half_life_ms < 1000)
-        return "half_life";
-    if (!(rule->rows_max >= 0 && rule->rows_max < UINT32_MAX))
-        return "rows_max";
-    if (!(rule->learning_rate >= 0))
-        return "learning_rate";
-    if (!(rule->wide_learning_rate >= 0))
-        return "wide_learning_rate";
-    if (!(rule->ftrl.beta >= 0 && isfinite(rule->ftrl.beta)))
-        return "ftrl_beta";
-    if (!(rule->ftrl.l1 >= 0 && isfinite(rule->ftrl.l1)))
-        return "ftrl_l1";
-    return rule->ftrl.l2 >= 0 && isfinite(rule->ftrl.l2) ? NULL : "ftrl_l2";
+static bool finite_from_0(double value) {
+    return value >= 0 && isfinite(value);
 }
 
-static enum status check_rule(const struct table_rule *rule, size_t at, struct error *err) {
-    const char *key = out_of_range(rule);
-    if (key)
-        return error_set(err, STATUS_INVALID, "key `trainer.learner.tables[%zu].%s`: out of range",
-                         at, key);
+static enum status check_rule(const struct table_rule *rule, const struct model_spec *spec,
+                              size_t at, struct error *err) {
+    const struct {
+        bool good;
+        const char *key, *expected;
+    } checks[] = {
+        {rule->admit >= 1 && rule->admit <= TABLE_RULE_ADMIT_MAX, "admit", "1 to 200"},
+        {rule->admit_share > 0 && rule->admit_share <= 1, "admit_share", "more than 0, up to 1"},
+        {rule->admit_counters >= 1 && rule->admit_counters <= TABLE_RULE_COUNTERS_MAX,
+         "admit_counters", "64 to 67108864"},
+        {rule->expire_after_ms == 0 || rule->expire_after_ms >= 1000, "expire_after",
+         "1s or more, or 0ms for never"},
+        {finite_from_0(rule->expire_uses), "expire_uses", "a finite number of 0 or more"},
+        {rule->half_life_ms >= 1000, "half_life", "1s or more"},
+        {rule->rows_max >= 0 && rule->rows_max < UINT32_MAX, "rows_max", "0 to 4000000000"},
+        {rule->learning_rate >= 0, "learning_rate", "0 or more, or `off`"},
+        {rule->wide_learning_rate >= 0, "wide_learning_rate", "0 or more, or `off`"},
+        {finite_from_0(rule->ftrl.beta), "ftrl_beta", "a finite number of 0 or more"},
+        {finite_from_0(rule->ftrl.l1), "ftrl_l1", "a finite number of 0 or more"},
+        {finite_from_0(rule->ftrl.l2), "ftrl_l2", "a finite number of 0 or more"},
+        {rule->wide_optimiser == TABLE_WIDE_DEFAULT || spec->settings.wide, "wide_optimiser",
+         "`default` where `model.wide` is false: there are no wide weights"},
+    };
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
+        if (!checks[i].good)
+            return error_set(err, STATUS_INVALID,
+                             "key `trainer.learner.tables[%zu].%s`: expected %s", at, checks[i].key,
+                             checks[i].expected);
     return STATUS_OK;
 }
 
@@ -187,7 +187,7 @@ enum status rules_assign(const struct option_sections *rules, const struct model
         ret_of[t] = NULL;
     for (size_t i = 0; i < rules->count; i++) {
         size_t table = 0;
-        enum status status = check_rule(&items[i], i, err);
+        enum status status = check_rule(&items[i], spec, i, err);
         bool named = items[i].feature[0] != '\0';
         if (status == STATUS_OK && named)
             status = table_find_by(spec, &items[i], i, &table, err);

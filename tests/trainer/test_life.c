@@ -390,13 +390,26 @@ static void rules_that_do_not_fit_are_refused_by_name(void **state) {
     refused(rules, 1, "tables[0].admit_share`");
     rules[0] = rule_of("user");
     rules[0].expire_after_ms = 20;
-    refused(rules, 1, "tables[0].expire_after`");
+    refused(rules, 1, "tables[0].expire_after`: expected 1s or more");
     rules[0] = rule_of("user");
     rules[0].half_life_ms = 0;
     refused(rules, 1, "tables[0].half_life`");
     rules[0] = rule_of("user");
     rules[0].ftrl.l1 = -1;
     refused(rules, 1, "tables[0].ftrl_l1`");
+}
+
+static void ftrl_for_wide_weights_wants_a_wide_part(void **state) {
+    (void)state;
+    struct model_spec spec = fixture_spec();
+    struct table_rule rule = rule_of("user");
+    struct option_sections sections = {&rule, 1};
+    struct life *lives = NULL;
+    struct error err;
+    rule.wide_optimiser = TABLE_WIDE_FTRL;
+    spec.settings.wide = false;
+    assert_int_equal(lives_new(&sections, false, &spec, &lives, &err), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "wide_optimiser`: expected `default` where `model.wide`"));
 }
 
 static void another_rule_is_another_model(void **state) {
@@ -429,6 +442,7 @@ int main(void) {
         cmocka_unit_test(a_bound_below_the_fixed_part_is_refused),
         cmocka_unit_test(ftrl_keeps_wide_weights_of_its_table_at_zero),
         cmocka_unit_test(rules_that_do_not_fit_are_refused_by_name),
+        cmocka_unit_test(ftrl_for_wide_weights_wants_a_wide_part),
         cmocka_unit_test(another_rule_is_another_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -555,6 +555,10 @@ static void settings_that_do_not_fit_name_their_key(void **state) {
     bed.settings.learner.target_task = "nope";
     assert_int_equal(trainer_new(&setup, &trainer, &err), STATUS_INVALID);
     assert_non_null(strstr(err.message, "trainer.learner.target_task"));
+    with_rules(&bed);
+    bed.tasks[1].window_ms = 1001; // a row would leave while a label is awaited
+    assert_int_equal(trainer_new(&setup, &trainer, &err), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "tables[0].expire_after`: 1000 ms is shorter"));
     bed_deinit(&bed);
 }
 
