@@ -87,6 +87,7 @@ def quiet(place):
     """Until all is folded but what waits in queues for later events."""
     wait_for(lambda: metric(place, "freshet_trainer_records_total") and
              metric(place, "freshet_trainer_lag_records") == 0, "examples are read", 60)
+    wait_for(lambda: metric(place, "freshet_publisher_records_total"), "versions are read")
     seen = -1
     while seen != (seen := metric(place, "freshet_publisher_records_total")):
         time.sleep(0.7)
