@@ -192,8 +192,11 @@ static void redis_row(void *self, const char *key, const unsigned char *field, s
 static void redis_tensor(void *self, const char *key, const unsigned char *field,
                          size_t field_length, const unsigned char *value, size_t value_length) {
     struct copy *copy = self;
-    char name[64] = "";
-    (void)key;
+    char name[64] = "", end[32];
+    // Tensors of version 12 may linger where those of version 1 are asked for.
+    snprintf(end, sizeof end, ":%" PRIu64, copy->version);
+    if (strcmp(strrchr(key, ':'), end) != 0)
+        return;
     REQUIRE(field_length < sizeof name && value_length >= 8);
     memcpy(name, field, field_length);
     copy_compare(copy, copy_row(copy, name, field_length, 0, 0, 0, false), value + 8,
@@ -248,6 +251,9 @@ void check_manifest(struct world *world, bool whole) {
     redis_layout_manifest_key(key, world->settings.name);
     const unsigned char *json = sim_redis_value(key, "", 0, &length);
     char wanted[64];
+    // Taken away while an earlier version is brought back: its place is that of no version.
+    if (!json && strcmp(manifest.word, "0") == 0)
+        return;
     snprintf(wanted, sizeof wanted, "\"version\":%" PRIu64 ",", manifest.version);
     if (!json || !strstr((const char *)json, wanted))
         world_violate(world, "the manifest and its state name different versions");

@@ -10,7 +10,7 @@ enum { TURNS_MAX = 100000 };
 const char *const fault_names[FAULTS] = {"die-in-step",  "kill",      "power-loss", "commit",
                                          "log-down",     "redis-cut", "redis-down", "redis-flush",
                                          "redis-rewind", "zombie",    "clock-jump", "sleep",
-                                         "directory",    "bit-flip"};
+                                         "directory",    "bit-flip",  "pin"};
 
 struct schedule {
     struct world *world;
@@ -142,6 +142,11 @@ static bool strike(struct schedule *schedule, struct actor *actor, enum fault fa
             die(actor);
         move(world, actor, false);
         return true;
+    case FAULT_PIN:
+        if (world->kind == WORLD_FILES || schedule->log_down > 0)
+            return false;
+        world_command(world, rng_below(&sim_rng, 12));
+        return true;
     default:
         return flip(schedule, actor);
     }
@@ -201,6 +206,7 @@ static void finish(struct schedule *schedule) {
     schedule->redis_down = schedule->redis_down > 0;
     faults_pass(schedule);
     sim_redis_cut(0, false);
+    world_command(world, 0);
     for (int i = 0; i < ACTORS; i++) {
         world->actors[i].asleep = 0;
         world->actors[i].life.process->dies_at = 0;

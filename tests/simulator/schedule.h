@@ -19,6 +19,7 @@ enum fault {
     FAULT_SLEEP,     // a slow part
     FAULT_DIRECTORY, // lost altogether; only where the journal is all there
     FAULT_FLIP,      // a bit of a checkpoint at rest
+    FAULT_PIN,       // an operator pins one of the first versions, or takes the pin away
     FAULTS
 };
 extern const char *const fault_names[FAULTS];

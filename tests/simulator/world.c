@@ -7,6 +7,7 @@
 
 #include "ingest/ingest.h"
 #include "publisher/publisher.h"
+#include "record/control.h"
 #include "trainer/trainer.h"
 
 enum { TOPICS = 3 };
@@ -94,6 +95,7 @@ static void feed_open(struct world *world) {
     must(log_topic_ensure(feed->log, world->settings.ingest.examples, PARTITIONS, &err), &err);
     must(log_topic_ensure(feed->log, world->settings.ingest.dead_letter, PARTITIONS, &err), &err);
     must(log_topic_ensure(feed->log, world->settings.trainer.weights, 1, &err), &err);
+    must(log_topic_ensure(feed->log, world->settings.control, 1, &err), &err);
     must(log_writer_open(feed->log, "", topics, TOPICS, &feed->writer, &err), &err);
     world->feed = feed;
 }
@@ -141,6 +143,26 @@ bool world_feed(struct world *world, size_t most) {
     return true;
 }
 
+void world_command(struct world *world, uint64_t version) {
+    struct error err;
+    struct log_writer *writer = NULL;
+    struct control control = {.kind = version ? CONTROL_PIN : CONTROL_UNPIN,
+                              .lineage = WORLD_LINEAGE,
+                              .version = version};
+    const char *const outputs[] = {world->settings.control};
+    struct buffer bytes;
+    buffer_init(&bytes);
+    control_encode(&control, &bytes);
+    struct log_record record = {
+        .value = bytes.data, .value_length = bytes.length, .sequence = LOG_NO_SEQUENCE};
+    sim_process = &world->feed->producer;
+    must(log_writer_open(world->feed->log, "", outputs, 1, &writer, &err), &err);
+    must(log_writer_append(writer, 0, 0, &record, &err), &err);
+    must(log_writer_commit(writer, NULL, 0, &err), &err);
+    log_writer_close(writer);
+    buffer_deinit(&bytes);
+}
+
 // ---- the world
 
 // How a run goes is drawn apart from what it runs on.
@@ -185,6 +207,7 @@ static void actor_init(struct world *world, int kind) {
         snprintf(actor->name, sizeof actor->name, "sim.publisher");
         actor->runner = settings->publisher.runner;
         actor->inputs[0] = (struct stage_input){settings->trainer.weights, 0};
+        actor->inputs[1] = (struct stage_input){settings->control, 0};
     }
     runner_draw(&actor->runner, world->kind, world->checkpoints);
     if (kind == PUBLISHER)
@@ -252,7 +275,7 @@ static enum status state_make(struct world *world, struct actor *actor, struct l
         const struct trainer_setup setup = {.spec = &settings->data,
                                             .model = &settings->model,
                                             .settings = &actor->trainer,
-                                            .lineage = 77,
+                                            .lineage = WORLD_LINEAGE,
                                             .inputs = PARTITIONS};
         enum status status = trainer_new(&setup, &state, err);
         life->state = state;
@@ -262,6 +285,7 @@ static enum status state_make(struct world *world, struct actor *actor, struct l
     const struct publisher_setup setup = {.settings = &settings->publisher,
                                           .name = settings->name,
                                           .weights = settings->trainer.weights,
+                                          .control = settings->control,
                                           .log = world_log_of(world, life),
                                           .clock = &world->clock.clock};
     enum status status = publisher_new(&setup, &state, err);
@@ -320,7 +344,8 @@ bool actor_start(struct world *world, struct actor *actor) {
                                        .inputs = actor->inputs,
                                        .input_count = actor->kind < INGESTS    ? TOPICS
                                                       : actor->kind == TRAINER ? PARTITIONS
-                                                                               : 1,
+                                                                               : 2,
+                                       .inputs_aside = actor->kind == PUBLISHER ? 1 : 0,
                                        .start = RUNNER_START_OLDEST,
                                        .outputs = actor->outputs,
                                        .output_count = actor->kind < INGESTS    ? INGEST_OUTPUTS

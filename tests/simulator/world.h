@@ -46,6 +46,8 @@ enum world_kind {
     WORLD_KINDS
 };
 
+enum { WORLD_LINEAGE = 77 };
+
 struct world {
     uint64_t seed;
     enum world_kind kind;
@@ -73,6 +75,8 @@ void world_deinit(struct world *world);
 // The events of a seed in a log of their own.
 struct log *world_source(const struct settings *settings, uint64_t seed);
 
+// A record on the control log: that version is pinned, 0 = none is. The log is up.
+void world_command(struct world *world, uint64_t version);
 // Moves some events from the source to the topics; false when none is left.
 bool world_feed(struct world *world, size_t most);
 // The producer dies with its machine and comes back.
