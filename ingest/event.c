@@ -16,6 +16,7 @@ const char *const event_drop_names[EVENT_DROPS] = {
     [EVENT_ORPHAN] = "orphan",
     [EVENT_WITHOUT_CLICK] = "without-click",
     [EVENT_EXPIRED] = "expired",
+    [EVENT_SAMPLED] = "sampled",
 };
 
 bool event_drop_is_letter(enum event_drop drop) {

@@ -25,6 +25,7 @@ enum event_drop {
     EVENT_ORPHAN,         // feedback whose impression never came within the wait
     EVENT_WITHOUT_CLICK,  // feedback of a task defined on another task's positives, without that
     EVENT_EXPIRED,        // state was full and expired it early
+    EVENT_SAMPLED,        // an impression without positives, left out by data.sampling
     EVENT_DROPS
 };
 extern const char *const event_drop_names[EVENT_DROPS]; // kebab-case

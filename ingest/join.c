@@ -148,6 +148,9 @@ static enum status join_feedback(struct join *join, const struct event *event, s
         status = feedback_keep(join, slot, event, undecided, false, err);
     }
     if (status == STATUS_OK && why == EVENT_USED) {
+        status = join_score_late(join, entry, labelled, event->event_time_ms, err);
+    }
+    if (status == STATUS_OK && why == EVENT_USED) {
         status = join_learn_early(join, entry, join->all_tasks, entry->labelled & ~labelled,
                                   event->event_time_ms, err);
     }
@@ -171,7 +174,7 @@ static enum status payload_pack(struct join *join, const struct example *columns
 }
 
 static enum status impression_emit(struct join *join, const struct event *event, uint32_t kind,
-                                   uint32_t mask, struct error *err) {
+                                   uint32_t mask, const float *weights, struct error *err) {
     struct example example = event->columns;
     example.kind = kind;
     example.impression = join->next_number;
@@ -179,7 +182,7 @@ static enum status impression_emit(struct join *join, const struct event *event,
     example.accepted_ms = event->accepted_ms;
     example.mask = mask;
     example.labels = join->labels;
-    example.weights = NULL;
+    example.weights = (const unsigned char *)weights;
     return join_emit(join, &example, event->event_time_ms, err);
 }
 
@@ -199,9 +202,9 @@ static enum status impression_open(struct join *join, const struct event *event,
         status = store_put(join->setup.store, event->event_time_ms, join->next_number,
                            join->packed.data, join->packed.length, &entry->place, err);
     }
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK && join_sample_of(join, entry, 0, NULL) != JOIN_SAMPLE_OUT) {
         (void)join_settle_labels(join, 0, 0, entry->values);
-        status = impression_emit(join, event, EXAMPLE_SCORE, 0, err);
+        status = impression_emit(join, event, EXAMPLE_SCORE, 0, NULL, err);
     }
     if (status != STATUS_OK) {
         return status;
@@ -224,10 +227,17 @@ static enum status impression_pass(struct join *join, const struct event *event,
                                    struct error *err) {
     uint32_t labelled = impression_labels(join, event);
     uint32_t mask = join_settle_labels(join, join->all_tasks, labelled, event->values);
-    enum status status =
-        impression_emit(join, event, EXAMPLE_SCORE | EXAMPLE_LEARN | EXAMPLE_FINAL, mask, err);
-    if (status == STATUS_OK) {
-        join->inputs[event->input].used++;
+    enum join_sample sample = JOIN_SAMPLE_PLAIN;
+    enum status status = STATUS_OK;
+    if (slot != KEYS_NONE) {
+        sample = join_sample_of(join, keys_entry(&join->keys, slot), labelled, event->values);
+    }
+    if (sample == JOIN_SAMPLE_OUT) {
+        join->inputs[event->input].dropped[EVENT_SAMPLED]++;
+    } else {
+        status = impression_emit(join, event, EXAMPLE_SCORE | EXAMPLE_LEARN | EXAMPLE_FINAL, mask,
+                                 sample == JOIN_SAMPLE_HEAVY ? join->heavy : NULL, err);
+        join->inputs[event->input].used += status == STATUS_OK ? 1 : 0;
     }
     if (slot != KEYS_NONE) {
         keys_entry(&join->keys, slot)->state = KEY_CLOSED;
@@ -301,6 +311,10 @@ static enum status join_impression(struct join *join, const struct event *event,
         if (!none) {
             struct key_entry *entry = keys_entry(&join->keys, slot);
             feedback_apply_waiting(join, entry);
+            status = join_score_late(join, entry, 0, event->event_time_ms, err);
+        }
+        if (status == STATUS_OK && !none) {
+            struct key_entry *entry = keys_entry(&join->keys, slot);
             status = join_learn_early(join, entry, join->all_tasks, 0, event->event_time_ms, err);
         }
     }

@@ -37,6 +37,9 @@
 //               when the window closes (REPEAT). The close then brings what is left of LEARN, and
 //               FINAL: apart for positives that came late (LATE), so that one close may take four
 //               records.
+//   sampling    with data.sampling.drop an impression without any positive goes out weighted, or
+//   not
+//               at all: EVENT_SAMPLED (join_sample.c).
 //   full        `store_full: expire`: while state is above its bound, what came first goes early:
 //               EVENT_EXPIRED. `stop`: STATUS_EXHAUSTED, after the store was given the chance to
 //               spill.

@@ -94,6 +94,9 @@ enum status join_emit_close(struct join *join, const struct key_entry *entry, ui
     example.accepted_ms = entry->accepted_ms;
     example.mask = mask;
     example.labels = join->labels;
+    if (join_sample_of(join, entry, entry->labelled, entry->values) == JOIN_SAMPLE_HEAVY) {
+        example.weights = (const unsigned char *)join->heavy;
+    }
     return join_emit(join, &example, instant_ms, err);
 }
 
@@ -167,15 +170,20 @@ static enum status close_window(struct join *join, struct key_entry *entry, size
     enum status status = STATUS_OK;
     close_feedback(join, entry, tasks, mask);
     entry->open &= ~tasks;
-    size_t count = closings_of(join, entry, mask, closings);
+    bool out = join_sample_of(join, entry, entry->labelled, entry->values) == JOIN_SAMPLE_OUT;
+    size_t count = out ? 0 : closings_of(join, entry, mask, closings);
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         (void)join_settle_labels(join, closings[i].mask, entry->labelled, entry->values);
         status = join_emit_close(join, entry, closings[i].kind, closings[i].mask, deadline_ms, err);
     }
     if (status == STATUS_OK && entry->open == 0) {
         REQUIRE(entry->feedback == KEYS_NONE);
-        join->inputs[entry->input].in_flight--;
-        join->inputs[entry->input].used++;
+        if (out) {
+            join_drop(join, entry->input, EVENT_SAMPLED);
+        } else {
+            join->inputs[entry->input].in_flight--;
+            join->inputs[entry->input].used++;
+        }
         status = entry_close(join, entry, err);
     }
     return status;
@@ -261,8 +269,10 @@ static enum status impression_expire(struct join *join, uint32_t slot, struct er
             join_drop(join, input, EVENT_EXPIRED);
         }
         (void)join_settle_labels(join, 0, 0, entry->values);
-        status =
-            join_emit_close(join, entry, EXAMPLE_FINAL | EXAMPLE_LAST, 0, join->emitted_ms, err);
+        if (join_sample_of(join, entry, entry->labelled, entry->values) != JOIN_SAMPLE_OUT) {
+            status = join_emit_close(join, entry, EXAMPLE_FINAL | EXAMPLE_LAST, 0, join->emitted_ms,
+                                     err);
+        }
         if (status == STATUS_OK) {
             join_drop(join, entry->input, EVENT_EXPIRED);
             status = entry_close(join, entry, err);

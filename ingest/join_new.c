@@ -140,15 +140,22 @@ enum status join_new(const struct join_setup *setup, struct join **ret_join, str
     join->emitted_ms = STAGE_TIME_NONE;
     join->next_arrival = 1;
     buffer_init(&join->packed);
-    enum status status = tasks_init(join, err);
+    enum status status = join_sample_check(setup, err);
+    if (status == STATUS_OK) {
+        status = tasks_init(join, err);
+    }
     if (status == STATUS_OK) {
         lanes_init(join);
         status = keys_init(&join->keys, join->task_count, err);
     }
     if (status == STATUS_OK) {
         join->labels = memory_new(join->task_count, sizeof(float));
-        if (join->labels == NULL) {
+        join->heavy = memory_new(join->task_count, sizeof(float));
+        if (join->labels == NULL || join->heavy == NULL) {
             status = error_no_memory(err, join->task_count * sizeof(float), "labels");
+        }
+        for (size_t i = 0; status == STATUS_OK && i < join->task_count; i++) {
+            join->heavy[i] = (float)(1 / (1 - setup->spec->sampling.drop));
         }
     }
     if (status != STATUS_OK) {
@@ -169,6 +176,7 @@ void join_free(struct join *join) {
     timers_deinit(&join->arrivals);
     buffer_deinit(&join->packed);
     memory_free(join->labels);
+    memory_free(join->heavy);
     memory_free(join);
 }
 

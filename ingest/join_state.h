@@ -56,6 +56,7 @@ struct join {
 
     struct buffer packed;  // one payload
     unsigned char *labels; // [tasks] float32 little-endian
+    float *heavy;          // [tasks] weights of negatives that stay, where others are left out
 };
 
 #define ARRIVAL_FEEDBACK 0x80000000u // in an arrival timer's slot: a feedback cell, not an entry
@@ -70,6 +71,20 @@ CHECKED enum status join_rebuild_timers(struct join *join, struct error *err);
 // `tasks`: those looked at; `set`: those whose label has just been set.
 CHECKED enum status join_learn_early(struct join *join, struct key_entry *entry, uint32_t tasks,
                                      uint32_t set, int64_t instant_ms, struct error *err);
+
+// join_sample.c
+enum join_sample {
+    JOIN_SAMPLE_PLAIN, // weighs 1
+    JOIN_SAMPLE_HEAVY, // no positive so far; stands for those left out as well
+    JOIN_SAMPLE_OUT,   // no positive so far; left out
+};
+// Of an impression with these labels.
+enum join_sample join_sample_of(const struct join *join, const struct key_entry *entry,
+                                uint32_t labelled, const float *values);
+// Scores an impression that was left out while it had the labels `labelled` and now is not.
+CHECKED enum status join_score_late(struct join *join, const struct key_entry *entry,
+                                    uint32_t labelled, int64_t instant_ms, struct error *err);
+CHECKED enum status join_sample_check(const struct join_setup *setup, struct error *err);
 
 // join_new.c
 void join_drop(struct join *join, uint32_t input, enum event_drop reason); // from in flight

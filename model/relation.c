@@ -32,6 +32,8 @@ void relation_predict(const struct model *model, real *logits) {
             logits[k] = (real)(-products[k] - log(-expm1(-products[k])));
         else if (model->spec.labels[k] == MODEL_LABELS_FNC)
             logits[k] = (real)corrected((double)logits[k]);
+        if (model->spec.shift[k] < 0 || model->spec.shift[k] > 0)
+            logits[k] = (real)((double)logits[k] + model->spec.shift[k]);
     }
 }
 

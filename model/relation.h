@@ -10,7 +10,8 @@
 
 // From the towers' logits of one row to what is predicted, in place: products under ESMM; under FNC
 // (Ktena et al., RecSys 2019) p = b / (1 - b), because the tower learns the share b of a stream in
-// which every positive also came as a negative, and RELATION_CORRECTED_MOST at most.
+// which every positive also came as a negative, and RELATION_CORRECTED_MOST at most; then the
+// shift of a task whose negatives were sampled (He et al., ADKDD 2014, section 6.3).
 #define RELATION_CORRECTED_MOST .999
 void relation_predict(const struct model *model, real *logits /* [tasks] */);
 // The probability of a task's label under the towers' logits; of the whole chain under ESMM.

@@ -1,6 +1,7 @@
 // The options of section `model`, and the checks that a table of options cannot express.
 #include "model/spec.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "model/minibatch.h"
@@ -228,6 +229,8 @@ static enum status check_relation(const struct model_spec *spec, struct error *e
 
 static enum status check_labels(const struct model_spec *spec, struct error *err) {
     for (size_t k = 0; k < spec->task_count; k++) {
+        if (!isfinite(spec->shift[k]))
+            return error_set(err, STATUS_INVALID, "task %zu: a shift that is not finite", k);
         if (spec->labels[k] >= MODEL_LABELS)
             return error_set(err, STATUS_INVALID, "task %zu: no such label policy", k);
         if (spec->labels[k] == MODEL_LABELS_FNC && spec->settings.relation == MODEL_ESMM)

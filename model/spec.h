@@ -68,6 +68,7 @@ struct model_spec {
     size_t task_count, table_count;
     uint32_t given[MODEL_TASKS_MAX];  // 1 + the task whose positives a task is defined on; 0 = all
     uint32_t labels[MODEL_TASKS_MAX]; // enum model_labels
+    double shift[MODEL_TASKS_MAX]; // added to what the tower gives, in log-odds (sampled negatives)
     struct model_settings settings;
 };
 // Index of a field by its name; field_count = none.

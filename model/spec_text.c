@@ -67,6 +67,9 @@ void spec_text_write(const struct model_spec *spec, struct buffer *into) {
     for (size_t k = 0; k < spec->task_count; k++)
         if (spec->labels[k] != MODEL_LABELS_WAIT)
             buffer_append_text(into, "labels %zu %s\n", k, model_labels_names[spec->labels[k]]);
+    for (size_t k = 0; k < spec->task_count; k++)
+        if (spec->shift[k] < 0 || spec->shift[k] > 0)
+            buffer_append_text(into, "shift %zu %a\n", k, spec->shift[k]);
     for (size_t i = 0; i < spec->field_count; i++) {
         const struct model_field *field = &spec->fields[i];
         buffer_append_text(into, "field %s %" PRIu32 " %" PRIu32 " ", field->multi ? "list" : "one",
@@ -228,6 +231,13 @@ static bool labels_read(struct reading *reading, char *const *words, size_t coun
     return reading->spec.labels[task] != MODEL_LABELS_WAIT;
 }
 
+static bool shift_read(struct reading *reading, char *const *words, size_t count) {
+    int64_t task;
+    return count == 2 && int_read(words[0], 0, MODEL_TASKS_MAX - 1, &task) &&
+           !(reading->spec.shift[task] < 0 || reading->spec.shift[task] > 0) &&
+           real_read(words[1], &reading->spec.shift[task]);
+}
+
 static bool line_read(struct reading *reading, char **words, size_t count) {
     static const char *const counted[] = {"numeric", "tasks", "tables"};
     for (size_t i = 0; i < 3; i++)
@@ -236,6 +246,8 @@ static bool line_read(struct reading *reading, char **words, size_t count) {
                    int_read(words[1], 0, FIELDS_MAX, &reading->counts[i]);
     if (strcmp(words[0], "given") == 0)
         return given_read(reading, words + 1, count - 1);
+    if (strcmp(words[0], "shift") == 0)
+        return shift_read(reading, words + 1, count - 1);
     if (strcmp(words[0], "labels") == 0)
         return labels_read(reading, words + 1, count - 1);
     if (strcmp(words[0], "field") == 0)

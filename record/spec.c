@@ -188,6 +188,31 @@ static const struct option_table rate_options = {
     .count = sizeof rate_option_list / sizeof rate_option_list[0],
 };
 
+static const char *const correct_names[] = {"weights", "log_odds", NULL};
+static const struct option sampling_option_list[] = {
+    {.key = "drop",
+     .type = OPTION_REAL,
+     .offset = offsetof(struct spec_sampling, drop),
+     .default_text = "0",
+     .minimum = 0,
+     .maximum = 0.9999,
+     .help = "Share of the impressions without any positive that ingest leaves out. 0 = none."},
+    {.key = "correct",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(struct spec_sampling, correct),
+     .default_text = "weights",
+     .choices = correct_names,
+     .help = "`weights`: negatives that stay weigh 1 / (1 - drop) in losses, so that nothing needs "
+             "correcting. `log_odds`: predictions move by log(1 - drop) instead; for one task."},
+};
+static const struct option_table sampling_options = {
+    .title = "data.sampling",
+    .help = "Fewer negatives, where one trainer cannot keep up with all.",
+    .struct_bytes = sizeof(struct spec_sampling),
+    .options = sampling_option_list,
+    .count = sizeof sampling_option_list / sizeof sampling_option_list[0],
+};
+
 #define SPEC(member) offsetof(struct spec, member)
 static const struct option spec_option_list[] = {
     {.key = "features",
@@ -200,6 +225,11 @@ static const struct option spec_option_list[] = {
      .offset = SPEC(tasks),
      .table = &task_options,
      .help = "What the model predicts."},
+    {.key = "sampling",
+     .type = OPTION_SECTION,
+     .offset = SPEC(sampling),
+     .table = &sampling_options,
+     .help = "Leaving out negatives."},
     {.key = "domain",
      .type = OPTION_TEXT,
      .offset = SPEC(domain_path),
@@ -381,6 +411,27 @@ static enum status check_tasks(const struct spec *spec, struct error *err) {
     return STATUS_OK;
 }
 
+static enum status check_sampling(const struct spec *spec, struct error *err) {
+    const struct spec_sampling *sampling = &spec->sampling;
+    if (!(sampling->drop >= 0 && sampling->drop < 1))
+        return error_set(err, STATUS_INVALID, "data.sampling.drop: expected 0 to .9999");
+    if (!(sampling->drop > 0))
+        return STATUS_OK;
+    if (sampling->correct == SPEC_CORRECT_LOG_ODDS && spec->tasks.count > 1)
+        return error_set(err, STATUS_INVALID,
+                         "data.sampling.correct: `log_odds` is exact for one task only (a negative "
+                         "of one task that is a positive of another always stays), found %zu; use "
+                         "weights",
+                         spec->tasks.count);
+    for (size_t i = 0; i < spec->tasks.count; i++)
+        if (spec_task_at(spec, i)->labels != SPEC_WAIT)
+            return error_set(err, STATUS_INVALID,
+                             "data.sampling.drop: negatives can be told when windows have closed, "
+                             "but data.tasks[%zu] has `labels: %s`; use wait",
+                             i, spec_labels_names[spec_task_at(spec, i)->labels]);
+    return STATUS_OK;
+}
+
 static bool key_part_exists(const struct spec *spec, const char *name) {
     for (size_t i = 0; i < spec->features.count; i++)
         if (spec_feature_at(spec, i)->kind == SPEC_CATEGORICAL &&
@@ -417,6 +468,8 @@ enum status spec_check(struct spec *spec, struct error *err) {
     enum status status = check_features(spec, err);
     if (status == STATUS_OK)
         status = check_tasks(spec, err);
+    if (status == STATUS_OK)
+        status = check_sampling(spec, err);
     if (status == STATUS_OK)
         status = check_rates(spec, err);
     if (status == STATUS_OK)

@@ -49,6 +49,16 @@ struct spec_task {
     int64_t label_wait_ms; // es_dfm, defer: after the impression, shorter than the window
     double weight;         // fixed task weight in the loss, >= 0
 };
+// How training gets along with fewer negatives: impressions without any positive are left out by
+// the hash of their join key.
+enum spec_correct {
+    SPEC_CORRECT_WEIGHTS,  // those kept weigh 1 / (1 - drop) in losses, measures and rates
+    SPEC_CORRECT_LOG_ODDS, // losses do not weigh; predictions move by log(1 - drop). One task only
+};
+struct spec_sampling {
+    double drop; // share left out; 0 = none
+    int correct; // enum spec_correct
+};
 // A streaming rate (model/rates.h): how often a task's positives come, by a key.
 struct spec_rate {
     struct option_texts by;    // categorical features, or "domain": together the key
@@ -64,10 +74,12 @@ struct spec {
     struct option_sections tasks;    // struct spec_task
     struct option_sections rates;    // struct spec_rate
     int64_t rates_lag_ms;            // rates are read as of so long before the impression
-    const char *domain_path;         // "" = one domain
-    const char *user_path; // who is asked: bootstrap unit and per-user measures; "" = none
+    struct spec_sampling sampling;
+    const char *domain_path; // "" = one domain
+    const char *user_path;   // who is asked: bootstrap unit and per-user measures; "" = none
 };
-extern const struct option_table spec_options; // keys: features, tasks, domain, user, rates
+extern const struct option_table
+    spec_options; // keys: features, tasks, sampling, domain, user, rates
 
 // Cross-checks that a table cannot express: unique names, `given` exists and has no cycle,
 // dimensions agree within a vocabulary, rates name features and tasks that there are, label

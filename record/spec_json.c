@@ -70,6 +70,13 @@ enum status spec_to_json(const struct spec *spec, struct buffer *into, struct er
     if (good)
         root = json_pack("{s:O, s:O, s:s, s:s}", "features", features, "tasks", tasks, "domain",
                          spec->domain_path, "user", spec->user_path);
+    if (root && spec->sampling.drop > 0 &&
+        json_object_set_new(root, "sampling",
+                            json_pack("{s:f, s:i}", "drop", spec->sampling.drop, "correct",
+                                      spec->sampling.correct)) != 0) {
+        json_decref(root);
+        root = NULL;
+    }
     if (root && (spec->rates.count == 0 || rates_to_json(spec, root)))
         text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17));
     if (text)
@@ -199,6 +206,19 @@ static bool rates_fill(const json_t *root, struct arena *arena, struct spec *spe
     return copy_int(root, "rates_lag_ms", 0, INT64_MAX, &spec->rates_lag_ms);
 }
 
+static bool sampling_fill(const json_t *root, struct spec *spec) {
+    const json_t *sampling = json_object_get(root, "sampling");
+    const json_t *drop = json_object_get(sampling, "drop");
+    int64_t correct;
+    if (sampling == NULL)
+        return true; // nothing is left out
+    if (!json_is_number(drop) ||
+        !copy_int(sampling, "correct", SPEC_CORRECT_WEIGHTS, SPEC_CORRECT_LOG_ODDS, &correct))
+        return false;
+    spec->sampling = (struct spec_sampling){json_number_value(drop), (int)correct};
+    return true;
+}
+
 static bool spec_fill(const json_t *root, struct arena *arena, struct spec *spec) {
     const json_t *features = json_object_get(root, "features");
     const json_t *tasks = json_object_get(root, "tasks");
@@ -217,7 +237,8 @@ static bool spec_fill(const json_t *root, struct arena *arena, struct spec *spec
             return false;
     spec->features = (struct option_sections){feature_items, feature_count};
     spec->tasks = (struct option_sections){task_items, task_count};
-    return rates_fill(root, arena, spec) && copy_text(root, "domain", arena, &spec->domain_path) &&
+    return sampling_fill(root, spec) && rates_fill(root, arena, spec) &&
+           copy_text(root, "domain", arena, &spec->domain_path) &&
            copy_text(root, "user", arena, &spec->user_path);
 }
 

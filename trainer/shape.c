@@ -1,6 +1,7 @@
 // Fields and tables by vocabulary.
 #include "trainer/shape.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "record/rate_keys.h"
@@ -63,6 +64,8 @@ enum status shape_of_spec(const struct spec *spec, const struct model_settings *
     given_find(spec, shape.given);
     for (size_t k = 0; k < spec->tasks.count; k++)
         shape.labels[k] = (uint32_t)spec_task_at(spec, k)->labels;
+    if (spec->sampling.drop > 0 && spec->sampling.correct == SPEC_CORRECT_LOG_ODDS)
+        shape.shift[0] = log1p(-spec->sampling.drop); // of the one task
     struct rate_keys keys;
     enum status status = rate_keys_of(spec, arena, &keys, err);
     if (status != STATUS_OK)

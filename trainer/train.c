@@ -280,11 +280,17 @@ struct learnable {
 static struct learnable learnable_of(const struct trainer *trainer, const struct example *example,
                                      uint32_t mask) {
     struct learnable learnable;
+    const struct spec_sampling *sampling = &trainer->setup.spec->sampling;
+    // Weights of sampled negatives: where predictions are shifted instead, they are for measures.
+    bool unweighted = sampling->drop > 0 && sampling->correct == SPEC_CORRECT_LOG_ODDS;
     learnable.tasks = 0;
-    for (size_t task = 0; task < trainer->shape.task_count; task++)
-        if (mask >> task & 1 &&
-            train_label(example, task, &learnable.labels[task], &learnable.weights[task]))
-            learnable.tasks |= UINT32_C(1) << task;
+    for (size_t task = 0; task < trainer->shape.task_count; task++) {
+        if ((mask >> task & 1) == 0 ||
+            !train_label(example, task, &learnable.labels[task], &learnable.weights[task]))
+            continue;
+        learnable.tasks |= UINT32_C(1) << task;
+        learnable.weights[task] = unweighted ? 1 : learnable.weights[task];
+    }
     return learnable;
 }
 

@@ -23,6 +23,7 @@ struct output {
     float labels[3];
     uint64_t id;
     float number;
+    float weight; // of all tasks; 0 where the example carries none
 };
 
 struct fixture {
@@ -53,6 +54,8 @@ static enum status fixture_emit(void *self, const struct example *example, int64
                            .accepted_ms = example->accepted_ms,
                            .timestamp_ms = timestamp_ms};
     memcpy(out->labels, example->labels, f->spec.tasks.count * sizeof(float));
+    if (example->weights != NULL && example->mask != 0)
+        memcpy(&out->weight, example->weights, sizeof(out->weight));
     memcpy(&out->id, example->ids, sizeof(out->id));
     memcpy(&out->number, example->numbers, sizeof(out->number));
     assert_int_equal(example->domain_length, 4);

@@ -74,6 +74,10 @@ static void each_mistake_is_named(void **state) {
         {"weight: .3", "label_wait: 1s", "`labels: wait` has no wait"},
         {"weight: .3", "labels: es_dfm, window: 1m, label_wait: 1m", "longer than `label_wait`"},
         {"weight: .3", "labels: fnc, window: 0s", "longer than `label_wait`"},
+        {"domain: tab", "sampling: {drop: 1}", "drop"},
+        {"domain: tab", "sampling: {drop: .5, correct: log_odds}", "one task only"},
+        {"domain: tab", "sampling: {drop: .5, correct: luck}", "luck"},
+        {"weight: .3}\n", "labels: fnw}\nsampling: {drop: .5}\n", "use wait"},
         {"input: clicks,", "path: clicked, labels: defer,", "carries that of 'click'"},
     };
     for (size_t i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {

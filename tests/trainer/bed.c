@@ -175,6 +175,8 @@ void bed_put(struct bed *bed, int32_t partition, uint32_t kind, uint64_t impress
         wire_put_fixed64(&lists, 100 + item % 5 + i);
     wire_put_float(&labels, click < 0 ? 0 : click);
     wire_put_float(&labels, like < 0 ? 0 : like);
+    wire_put_float(&weights, bed->weight);
+    wire_put_float(&weights, bed->weight);
     struct example example = {.kind = kind,
                               .impression = impression,
                               .user = 1 + impression % 17,
@@ -187,7 +189,8 @@ void bed_put(struct bed *bed, int32_t partition, uint32_t kind, uint64_t impress
                               .numbers = numbers.data,
                               .lists = lists.data,
                               .lists_length = lists.length,
-                              .labels = labels.data};
+                              .labels = labels.data,
+                              .weights = bed->weight > 0 ? weights.data : NULL};
     example_encode(&shape, &example, &bytes);
     assert_false(bytes.failed);
     bed_put_bytes(bed, partition, bytes.data, bytes.length, time_ms);

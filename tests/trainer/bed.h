@@ -31,6 +31,7 @@ struct bed {
     struct log_writer *writer; // of the examples
     int64_t sequences[BED_PARTITIONS];
     uint64_t flip;    // the impression whose click label is the other one; 0 = none
+    float weight;     // of the labels that bed_put writes; 0 = none is written
     bool late_labels; // LEARN and FINAL come after SCORE, not with it
 };
 

@@ -275,6 +275,35 @@ static void a_step_under_esmm_keeps_what_prediction_gives(void **state) {
     learner_free(learner);
 }
 
+static void a_shift_moves_what_is_predicted_and_no_gradient(void **state) {
+    (void)state;
+    struct model_spec spec = fixture_spec();
+    struct learner_settings settings = fixture_settings();
+    struct learner *plain = fixture_learner(&spec, &settings);
+    spec.shift[0] = log(.1);
+    struct learner *shifted = fixture_learner(&spec, &settings);
+    struct minibatch batch;
+    struct error err;
+    float a[FIXTURE_TASKS * FIXTURE_ROWS], b[FIXTURE_TASKS * FIXTURE_ROWS];
+    fixture_learn(plain, 1, 5, 1);
+    fixture_learn(shifted, 1, 5, 1);
+    assert_int_equal(minibatch_init(&batch, &spec, FIXTURE_ROWS, &err), STATUS_OK);
+    fixture_batch(&batch, &spec, 9, 1);
+    assert_int_equal(learner_predict(plain, &batch, a, &err), STATUS_OK);
+    assert_int_equal(learner_predict(shifted, &batch, b, &err), STATUS_OK);
+    for (size_t i = 0; i < FIXTURE_TASKS * FIXTURE_ROWS; i++)
+        assert_close((double)b[i], (double)a[i] + (i < FIXTURE_ROWS ? log(.1) : 0), 1e-6);
+    // He et al. 2014, section 6.3: p = .5 of a tenth of the negatives is .090909.
+    real logits[FIXTURE_TASKS] = {0};
+    relation_predict(shifted->model, logits);
+    assert_close(1 / (1 + exp(-(double)logits[0])), .0909090909, 1e-9);
+    spec.shift[1] = (double)NAN;
+    assert_int_equal(model_spec_check(&spec, &err), STATUS_INVALID);
+    minibatch_deinit(&batch, &spec);
+    learner_free(plain);
+    learner_free(shifted);
+}
+
 static void fnc_under_esmm_is_refused(void **state) {
     (void)state;
     struct model_spec spec = fixture_spec();
@@ -297,6 +326,7 @@ int main(void) {
         cmocka_unit_test(classifiers_learn_and_leave_the_model_alone),
         cmocka_unit_test(fnc_serves_the_corrected_probability),
         cmocka_unit_test(a_step_under_esmm_keeps_what_prediction_gives),
+        cmocka_unit_test(a_shift_moves_what_is_predicted_and_no_gradient),
         cmocka_unit_test(fnc_under_esmm_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
