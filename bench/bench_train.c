@@ -223,7 +223,7 @@ int main(int count, char **texts) {
         fprintf(stderr, "bench_train: %s\n", err.message);
         return 1;
     }
-    run.lanes = run.lanes ? run.lanes : run.batch >= 1024 ? run.batch / 64 : 4;
+    run.lanes = run.lanes ? run.lanes : run.batch >= 2048 ? 8 : 4;
     struct model_field fields[FIELDS_MAX];
     for (size_t f = 0; f < (size_t)run.fields; f++)
         fields[f] = (struct model_field){
