@@ -15,7 +15,7 @@ GROWTH = {  # axis -> its arguments by value
     "rows": {n: f"--batch 1024 --fill 1 --rows {n}" for n in (100_000, 1_000_000, 3_000_000, 10_000_000)},
     "tasks": {n: f"--batch 1024 --tasks {n}" for n in (2, 4, 8)},
     "domains": {n: f"--batch 1024 --domains {n} --star {2 if n > 1 else 0}" for n in (1, 4, 15, 40, 100)},
-    "batch": {n: f"--batch {n} --lanes {8 if n >= 2048 else 4 if n >= 1024 else 2}" for n in (64, 256, 1024, 4096, 8192)},
+    "batch": {n: f"--batch {n} --lanes {min(max(2, n // 256), 8)}" for n in (64, 256, 1024, 4096, 8192)},
 }
 
 
