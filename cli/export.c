@@ -157,11 +157,11 @@ static enum status column_add(struct exporting *exporting, const char *name,
 }
 
 // Row by row: ids, numbers (rates behind), domain, logits, labels (NaN = not settled). Lists:
-// (example, feature, id) triples.
+// (example, list, id, age in seconds) each.
 static enum status examples_add(struct exporting *exporting, struct error *err) {
     const struct model_spec *shape = model_spec_of(exporting->model);
     const struct minibatch *batch = &exporting->batch;
-    size_t rows = batch->rows, lists = shape->field_count - shape->categorical_count, triples = 0;
+    size_t rows = batch->rows, lists = shape->field_count - shape->categorical_count, listed = 0;
     struct buffer parts[EXAMPLE_PARTS]; // ids, numbers, domains, lists, logits, labels
     for (size_t i = 0; i < EXAMPLE_PARTS; i++)
         buffer_init(&parts[i]);
@@ -177,10 +177,11 @@ static enum status examples_add(struct exporting *exporting, struct error *err) 
         wire_put_fixed64(&parts[2], batch->domains[r]);
         for (size_t f = 0; f < lists; f++) {
             const uint32_t *begin = &batch->list_begin[f * (batch->capacity + 1) + r];
-            for (uint32_t i = begin[0]; i < begin[1]; i++, triples++) {
+            for (uint32_t i = begin[0]; i < begin[1]; i++, listed++) {
                 wire_put_fixed64(&parts[3], r);
                 wire_put_fixed64(&parts[3], f);
                 wire_put_fixed64(&parts[3], batch->list_ids[f][i]);
+                wire_put_fixed64(&parts[3], batch->list_ages[f][i]);
             }
         }
         for (size_t k = 0; k < shape->task_count; k++)
@@ -195,7 +196,7 @@ static enum status examples_add(struct exporting *exporting, struct error *err) 
     } out[] = {{"examples.ids", SAFETENSORS_U64, rows, shape->categorical_count},
                {"examples.numbers", SAFETENSORS_F32, rows, shape->numeric_count},
                {"examples.domains", SAFETENSORS_U64, rows, 1},
-               {"examples.lists", SAFETENSORS_U64, triples, 3},
+               {"examples.lists", SAFETENSORS_U64, listed, 4},
                {"examples.logits", SAFETENSORS_F32, rows, shape->task_count},
                {"examples.labels", SAFETENSORS_F32, rows, shape->task_count}};
     for (size_t i = 0; i < EXAMPLE_PARTS && status == STATUS_OK; i++)

@@ -3,6 +3,18 @@
 
 #include <string.h>
 
+// {"item": "i7", "time_ms": 1700000000000}, an item of a sequence.
+static enum freshet_scorer_status add_item(struct freshet_row *row, const char *name,
+                                           const json_t *value) {
+    const json_t *item = json_object_get(value, "item"), *time = json_object_get(value, "time_ms");
+    char digits[24];
+    snprintf(digits, sizeof digits, "%" JSON_INTEGER_FORMAT, json_integer_value(item));
+    if ((!json_is_string(item) && !json_is_integer(item)) || !json_is_integer(time))
+        return FRESHET_SCORER_INVALID;
+    return freshet_row_add_item(row, name, json_is_string(item) ? json_string_value(item) : digits,
+                                json_integer_value(time));
+}
+
 static enum status set_feature(struct freshet_row *row, const char *name, const json_t *value,
                                struct error *err) {
     enum freshet_scorer_status status = FRESHET_SCORER_OK;
@@ -16,6 +28,8 @@ static enum status set_feature(struct freshet_row *row, const char *name, const 
         status = freshet_row_set_time(row, json_integer_value(value));
     else if (strcmp(name, "domain") == 0 && json_is_string(value))
         status = freshet_row_set_domain(row, json_string_value(value));
+    else if (json_is_object(value))
+        status = add_item(row, name, value);
     else if (json_is_string(value))
         status = freshet_row_set_text(row, name, json_string_value(value));
     else if (json_is_boolean(value))

@@ -58,7 +58,8 @@ static enum status init_ingest(struct task *task, const struct task_context *con
                                       .spec = &context->settings->data,
                                       .partition = task->index,
                                       .directory = task->directory,
-                                      .clock = &clock_system};
+                                      .clock = &clock_system,
+                                      .metrics = context->metrics};
     enum status status = ingest_settings_check(settings, err);
     if (status == STATUS_OK)
         status = ingest_task_new(&setup, &state, err);

@@ -39,6 +39,8 @@ def read_shape(text):
     shape, fields, names = {}, [], []
     for line in text.splitlines()[1:]:
         key, *words = line.split()
+        if key == "field" and words[0] == "sequence":
+            sys.exit(f"torch_scores: {words[3]} is a behaviour sequence, which this program does not read")
         if key == "field":
             fields.append((words[0] == "list", int(words[1]), int(words[2])))
             names.append(words[3])

@@ -318,11 +318,16 @@ int64_t decoder_event_time(struct decoder *decoder, uint32_t input,
     return ms >= 0 ? ms : record->timestamp_ms;
 }
 
-uint64_t decoder_values_cut(const struct decoder *decoder) {
-    uint64_t cut = 0;
-    for (size_t i = 0; i < decoder->settings->inputs.count; i++)
-        cut += mapping_values_cut(decoder->inputs[i].mapping);
-    return cut;
+struct decoder_counts decoder_counts(const struct decoder *decoder) {
+    struct decoder_counts sum = {0};
+    for (size_t i = 0; i < decoder->settings->inputs.count; i++) {
+        struct decoder_counts counts = mapping_counts(decoder->inputs[i].mapping);
+        sum.values_cut += counts.values_cut;
+        sum.items_null += counts.items_null;
+        sum.items_future += counts.items_future;
+        sum.sequences_sorted += counts.sequences_sorted;
+    }
+    return sum;
 }
 
 enum status decoder_save(const struct decoder *decoder, const struct sink *sink,

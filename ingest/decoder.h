@@ -54,8 +54,14 @@ decoder_decode(struct decoder *decoder, uint32_t input, const struct log_record 
 int64_t decoder_event_time(struct decoder *decoder, uint32_t input,
                            const struct log_record *record);
 
-// Values beyond a multi-valued feature's length_max that were left out so far.
-uint64_t decoder_values_cut(const struct decoder *decoder);
+// What was left out of lists and sequences so far, the rest of their impressions being used.
+struct decoder_counts {
+    uint64_t values_cut;       // beyond a feature's length_max
+    uint64_t items_null;       // items of sequences whose id or time is null
+    uint64_t items_future;     // after the impression
+    uint64_t sequences_sorted; // nothing left out: their items were out of order
+};
+struct decoder_counts decoder_counts(const struct decoder *decoder);
 
 // The registry's answers, which are inputs of the fold: they go with its checkpoint.
 CHECKED enum status decoder_save(const struct decoder *decoder, const struct sink *sink,

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/metrics.h"
+
 #include "ingest/dead_letter.h"
 #include "ingest/decoder.h"
 
@@ -14,6 +16,7 @@ struct ingest_task {
     struct join *join;
     struct stage_outputs *outputs; // of the fold under way
     struct buffer encoded;         // one record
+    struct decoder_counts counted; // what metrics have been told
 };
 
 // --- Life.
@@ -25,6 +28,7 @@ static void state_close(struct ingest_task *task) {
     task->join = NULL;
     task->store = NULL;
     task->decoder = NULL;
+    task->counted = (struct decoder_counts){0};
 }
 
 static enum status example_emit(void *self, const struct example *example, int64_t timestamp_ms,
@@ -176,6 +180,30 @@ static enum status record_fold(struct ingest_task *task, const struct log_record
     return status;
 }
 
+// Counts since the process began, what recovery folds again included.
+static void counts_tell(struct ingest_task *task) {
+    struct decoder_counts now = decoder_counts(task->decoder), *told = &task->counted;
+    const struct {
+        const char *name, *labels, *help;
+        uint64_t now, told;
+    } counters[] = {
+        {"freshet_ingest_items_left_out_total", "reason=\"too-many\"",
+         "Items of lists and sequences that were left out; their impressions were used.",
+         now.values_cut, told->values_cut},
+        {"freshet_ingest_items_left_out_total", "reason=\"null\"", "", now.items_null,
+         told->items_null},
+        {"freshet_ingest_items_left_out_total", "reason=\"future\"", "", now.items_future,
+         told->items_future},
+        {"freshet_ingest_sequences_sorted_total", "", "Sequences whose items were out of order.",
+         now.sequences_sorted, told->sequences_sorted},
+    };
+    for (size_t i = 0; task->setup.metrics && i < sizeof counters / sizeof *counters; i++)
+        metric_add(metrics_get(task->setup.metrics, METRIC_COUNTER, counters[i].name,
+                               counters[i].labels, counters[i].help),
+                   (double)(counters[i].now - counters[i].told));
+    *told = now;
+}
+
 static enum status task_fold(void *state, const struct log_record *records, size_t count,
                              struct stage_outputs *outputs, struct error *err) {
     struct ingest_task *task = state;
@@ -183,6 +211,7 @@ static enum status task_fold(void *state, const struct log_record *records, size
     enum status status = decoder_prepare(task->decoder, task->input_of_slot, records, count, err);
     for (size_t i = 0; status == STATUS_OK && i < count; i++)
         status = record_fold(task, &records[i], err);
+    counts_tell(task);
     task->outputs = NULL;
     return status;
 }

@@ -20,6 +20,7 @@ struct ingest_task_setup {
     int32_t partition;
     const char *directory; // of this task, for the live store; NULL: memory only
     const struct clock *clock;
+    struct metrics *metrics; // or NULL: not exported
 };
 struct ingest_task; // the state of ingest_operations
 

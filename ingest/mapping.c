@@ -1,138 +1,10 @@
 // Turns what a walk finds into events.
-#include "ingest/mapping.h"
+#include "ingest/mapping_inside.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "ingest/convert.h"
-
-// What a want is for: how it is checked and what it is called in messages.
-enum purpose { FOR_KEY, FOR_TIME, FOR_FEATURE, FOR_DOMAIN, FOR_USER, FOR_VALUE, FOR_WHEN };
-
-struct use {
-    enum purpose purpose;
-    size_t item; // feature or task
-};
-struct list {           // ids of a multi-valued feature, for the event being read
-    unsigned char *ids; // [length_max] little-endian uint64
-    size_t count;
-    enum event_drop drop; // of its first bad value
-};
-
-#define NO_SLOT SIZE_MAX
-
-struct mapping {
-    struct arena arena;
-    const struct ingest_input *input;
-    const struct spec *spec;
-    uint32_t index; // of the input
-    bool impression;
-    struct path each;
-    bool has_each;
-    struct plan_want *wants; // [count]
-    struct use *uses;        // [count]
-    struct plan_value *values;
-    size_t count;
-    size_t time;                                        // slot
-    size_t domain, user;                                // slot or NO_SLOT
-    size_t *features;                                   // [features] slot
-    size_t label[SPEC_TASKS_MAX], when[SPEC_TASKS_MAX]; // slot or NO_SLOT
-    bool brought[SPEC_TASKS_MAX];                       // this input brings the task's label
-    struct list *lists;                                 // [features], used for the multi-valued
-    unsigned char *ids, *numbers;
-    struct buffer list_bytes, key;
-    uint64_t values_cut;
-    char message[256];        // of the newest bad event
-    char letter_message[256]; // of the record's first
-    // of the record being read
-    int64_t timestamp_ms;
-    enum status (*emit)(void *self, const struct event *event, struct error *err);
-    void *emit_self;
-    struct decoder_result *result;
-    enum status status;
-    struct error *err;
-};
-
-static enum status want_add(struct mapping *mapping, const char *text, bool list,
-                            enum purpose purpose, size_t item, size_t *ret_slot,
-                            struct error *err) {
-    struct plan_want *want = &mapping->wants[mapping->count];
-    enum status status = path_parse(text, &mapping->arena, &want->path, err);
-    if (status != STATUS_OK)
-        return status;
-    want->list = list;
-    mapping->uses[mapping->count] = (struct use){.purpose = purpose, .item = item};
-    *ret_slot = mapping->count++;
-    return STATUS_OK;
-}
-
-static enum status features_want(struct mapping *mapping, struct error *err) {
-    const struct spec *spec = mapping->spec;
-    enum status status = STATUS_OK;
-    for (size_t i = 0; status == STATUS_OK && i < spec->features.count; i++) {
-        const struct spec_feature *feature = spec_feature_at(spec, i);
-        status = want_add(mapping, feature->path[0] != '\0' ? feature->path : feature->name,
-                          feature->kind == SPEC_MULTI, FOR_FEATURE, i, &mapping->features[i], err);
-        if (status != STATUS_OK || feature->kind != SPEC_MULTI)
-            continue;
-        mapping->lists[i].ids = arena_get(&mapping->arena, (size_t)feature->length_max + 1, 8);
-        if (mapping->lists[i].ids == NULL)
-            status = error_no_memory(err, (size_t)feature->length_max * 8, "a list");
-    }
-    if (status == STATUS_OK && spec->domain_path[0] != '\0')
-        status = want_add(mapping, spec->domain_path, false, FOR_DOMAIN, 0, &mapping->domain, err);
-    if (status == STATUS_OK && spec->user_path[0] != '\0')
-        status = want_add(mapping, spec->user_path, false, FOR_USER, 0, &mapping->user, err);
-    return status;
-}
-
-static enum status tasks_want(struct mapping *mapping, struct error *err) {
-    const struct spec *spec = mapping->spec;
-    enum status status = STATUS_OK;
-    for (size_t i = 0; status == STATUS_OK && i < spec->tasks.count; i++) {
-        const struct spec_task *task = spec_task_at(spec, i);
-        bool here = mapping->impression ? task->input[0] == '\0'
-                                        : strcmp(task->input, mapping->input->name) == 0;
-        mapping->label[i] = mapping->when[i] = NO_SLOT;
-        mapping->brought[i] = here;
-        if (here && mapping->impression && task->path[0] == '\0')
-            return error_set(err, STATUS_INVALID,
-                             "task `%s` names neither the input that brings its positives nor the "
-                             "path of its label in the impression",
-                             task->name);
-        if (here && task->path[0] != '\0')
-            status = want_add(mapping, task->path, false, FOR_VALUE, i, &mapping->label[i], err);
-        if (status == STATUS_OK && here && task->when_path[0] != '\0')
-            status = want_add(mapping, task->when_path, false, FOR_WHEN, i, &mapping->when[i], err);
-    }
-    return status;
-}
-
-static enum status wants_make(struct mapping *mapping, struct error *err) {
-    size_t features = mapping->spec->features.count;
-    size_t most = mapping->input->key.count + features + 3 + 2 * SPEC_TASKS_MAX;
-    enum status status = STATUS_OK;
-    size_t slot;
-    mapping->wants = arena_get(&mapping->arena, most, sizeof(*mapping->wants));
-    mapping->uses = arena_get(&mapping->arena, most, sizeof(*mapping->uses));
-    mapping->values = arena_get(&mapping->arena, most, sizeof(*mapping->values));
-    mapping->features = arena_get(&mapping->arena, features + 1, sizeof(*mapping->features));
-    mapping->lists = arena_get(&mapping->arena, features + 1, sizeof(*mapping->lists));
-    mapping->ids = arena_get(&mapping->arena, features + 1, 8);
-    mapping->numbers = arena_get(&mapping->arena, features + 1, 4);
-    if (mapping->wants == NULL || mapping->uses == NULL || mapping->values == NULL ||
-        mapping->features == NULL || mapping->lists == NULL || mapping->ids == NULL ||
-        mapping->numbers == NULL)
-        return error_no_memory(err, most * sizeof(*mapping->wants), "a mapping");
-    // The key's parts are the first slots, in their order.
-    for (size_t i = 0; status == STATUS_OK && i < mapping->input->key.count; i++)
-        status = want_add(mapping, mapping->input->key.items[i], false, FOR_KEY, i, &slot, err);
-    if (status == STATUS_OK)
-        status = want_add(mapping, mapping->input->time, false, FOR_TIME, 0, &mapping->time, err);
-    if (status == STATUS_OK && mapping->impression)
-        status = features_want(mapping, err);
-    return status == STATUS_OK ? tasks_want(mapping, err) : status;
-}
 
 enum status mapping_new(const struct ingest_settings *settings, const struct spec *spec,
                         uint32_t input, struct mapping **ret_mapping, struct error *err) {
@@ -154,7 +26,7 @@ enum status mapping_new(const struct ingest_settings *settings, const struct spe
                  ? path_parse(mapping->input->each, &mapping->arena, &mapping->each, &reason)
                  : STATUS_OK;
     if (status == STATUS_OK)
-        status = wants_make(mapping, &reason);
+        status = mapping_wants_make(mapping, &reason);
     if (status != STATUS_OK) {
         status = error_set(err, status, "input `%s`: %s", mapping->input->name, reason.message);
         mapping_free(mapping);
@@ -167,6 +39,8 @@ enum status mapping_new(const struct ingest_settings *settings, const struct spe
 void mapping_free(struct mapping *mapping) {
     if (mapping == NULL)
         return;
+    for (size_t i = 0; mapping->histories != NULL && i < mapping->spec->features.count; i++)
+        history_deinit(&mapping->histories[i]);
     buffer_deinit(&mapping->list_bytes);
     buffer_deinit(&mapping->key);
     arena_deinit(&mapping->arena);
@@ -186,74 +60,39 @@ const struct plan_want *mapping_time_want(const struct mapping *mapping) {
     return &mapping->wants[mapping->time];
 }
 
-uint64_t mapping_values_cut(const struct mapping *mapping) {
-    return mapping->values_cut;
+struct decoder_counts mapping_counts(const struct mapping *mapping) {
+    return mapping->counts;
 }
 
-// What the use is called in messages.
-static const char *use_name(const struct mapping *mapping, const struct use *use,
-                            const char **ret_item) {
-    static const char *const names[] = {"key",  "time",          "feature",          "domain",
-                                        "user", "value of task", "condition of task"};
-    *ret_item = use->purpose == FOR_FEATURE ? spec_feature_at(mapping->spec, use->item)->name
-                : use->purpose == FOR_VALUE || use->purpose == FOR_WHEN
-                    ? spec_task_at(mapping->spec, use->item)->name
-                    : "";
-    return names[use->purpose];
-}
-
-static unsigned use_forms(const struct mapping *mapping, const struct use *use) {
-    if (use->purpose == FOR_TIME)
-        return PLAN_WHOLE | PLAN_REAL;
-    if (use->purpose == FOR_VALUE)
-        return CONVERT_NUMBER_FORMS;
-    if (use->purpose == FOR_FEATURE &&
-        spec_feature_at(mapping->spec, use->item)->kind == SPEC_NUMERIC)
-        return CONVERT_NUMBER_FORMS;
-    return CONVERT_TEXT_FORMS;
-}
-
-enum status mapping_check(const struct mapping *mapping, const struct plan *plan,
-                          const struct schema *schema, bool strict, enum event_drop *ret_drop,
-                          struct error *err) {
-    for (size_t i = 0; i < mapping->count; i++) {
-        const struct use *use = &mapping->uses[i];
-        unsigned forms = plan_forms(plan, i);
-        bool needed = strict || use->purpose == FOR_KEY || use->purpose == FOR_TIME;
-        if ((forms & use_forms(mapping, use)) != 0 || (forms == PLAN_ABSENT && !needed))
-            continue;
-        struct buffer what;
-        const char *item;
-        const char *name = use_name(mapping, use, &item);
-        buffer_init(&what);
-        plan_explain(schema, mapping_each(mapping), &mapping->wants[i].path, &what);
-        enum status status = error_set(
-            err, STATUS_INVALID, "input `%s`: %s%s%s: path `%s` %s; %.*s", mapping->input->name,
-            name, item[0] != '\0' ? " " : "", item, mapping->wants[i].path.text,
-            forms == PLAN_ABSENT ? "is not in the schema" : "has a type that cannot be used for it",
-            (int)what.length, what.failed ? "" : (const char *)what.data);
-        buffer_deinit(&what);
-        *ret_drop = forms == PLAN_ABSENT ? EVENT_MISSING_FIELD : EVENT_WRONG_TYPE;
-        return status;
+// Null is an item, or a time, that is missing: the other half may still come.
+static void history_append(struct mapping *mapping, size_t at, bool time,
+                           const struct plan_value *value) {
+    const struct spec_feature *feature = spec_feature_at(mapping->spec, at);
+    struct history *history = &mapping->histories[at];
+    struct convert_text text;
+    int64_t ms = 0;
+    enum event_drop drop =
+        time ? convert_to_time(value, (enum ingest_time_unit)mapping->input->time_unit, &ms)
+             : convert_to_text(value, &text);
+    if (drop != EVENT_USED && drop != EVENT_MISSING_FIELD) {
+        history->drop = history->drop == EVENT_USED ? drop : history->drop;
+        return;
     }
-    return STATUS_OK;
-}
-
-int64_t mapping_time(const struct mapping *mapping, const struct plan_value *value,
-                     int64_t timestamp_ms) {
-    int64_t ms;
-    if (convert_to_time(value, (enum ingest_time_unit)mapping->input->time_unit, &ms) != EVENT_USED)
-        return -1;
-    // Written so that it cannot overflow; a record without a timestamp bounds nothing.
-    if (timestamp_ms >= 0 && ms - timestamp_ms > mapping->input->future_limit_ms)
-        return -1;
-    return ms;
+    if (time)
+        history_add_time(history, drop == EVENT_USED, ms);
+    else
+        history_add_id(
+            history, drop == EVENT_USED ? spec_id(feature->vocabulary, text.text, text.length) : 0);
 }
 
 static void list_append(void *self, size_t want, const struct plan_value *value) {
     struct mapping *mapping = self;
     size_t at = mapping->uses[want].item;
     const struct spec_feature *feature = spec_feature_at(mapping->spec, at);
+    if (feature->kind == SPEC_SEQUENCE) {
+        history_append(mapping, at, mapping->uses[want].purpose == FOR_TIMES, value);
+        return;
+    }
     struct list *list = &mapping->lists[at];
     struct convert_text text;
     enum event_drop drop = convert_to_text(value, &text);
@@ -264,7 +103,7 @@ static void list_append(void *self, size_t want, const struct plan_value *value)
         return;
     }
     if (list->count == (size_t)feature->length_max) {
-        mapping->values_cut++;
+        mapping->counts.values_cut++;
         return;
     }
     uint64_t id = spec_id(feature->vocabulary, text.text, text.length);
@@ -275,14 +114,17 @@ static void list_append(void *self, size_t want, const struct plan_value *value)
 
 static void lists_begin(void *self, bool outer) {
     struct mapping *mapping = self;
-    for (size_t i = 0; mapping->impression && i < mapping->spec->features.count; i++)
-        if (!mapping->has_each || mapping->wants[mapping->features[i]].path.outer == outer)
-            mapping->lists[i].count = 0, mapping->lists[i].drop = EVENT_USED;
+    for (size_t i = 0; mapping->impression && i < mapping->spec->features.count; i++) {
+        if (mapping->has_each && mapping->wants[mapping->features[i]].path.outer != outer)
+            continue;
+        mapping->lists[i].count = 0, mapping->lists[i].drop = EVENT_USED;
+        history_reset(&mapping->histories[i]);
+    }
 }
 
 static enum event_drop blame(struct mapping *mapping, size_t slot, enum event_drop drop) {
     const char *item;
-    const char *name = use_name(mapping, &mapping->uses[slot], &item);
+    const char *name = mapping_use_name(mapping, &mapping->uses[slot], &item);
     snprintf(mapping->message, sizeof(mapping->message), "%s%s%.64s at `%.100s`: %s", name,
              item[0] != '\0' ? " " : "", item, mapping->wants[slot].path.text,
              event_drop_names[drop]);
@@ -321,6 +163,8 @@ static enum event_drop feature_make(struct mapping *mapping, size_t at, unsigned
         buffer_append(&mapping->list_bytes, list->ids, list->count * 8);
         return list->drop;
     }
+    if (feature->kind == SPEC_SEQUENCE)
+        return EVENT_USED; // behind the lists
     if (feature->kind == SPEC_NUMERIC) {
         float number = NAN;
         uint32_t bits;
@@ -347,6 +191,15 @@ static enum event_drop columns_make(struct mapping *mapping, struct event *event
     buffer_reset(&mapping->list_bytes);
     for (size_t i = 0; i < mapping->spec->features.count; i++) {
         drop = feature_make(mapping, i, &ids, &numbers);
+        if (drop != EVENT_USED)
+            return blame(mapping, mapping->features[i], drop);
+    }
+    for (size_t i = 0; i < mapping->spec->features.count; i++) {
+        const struct spec_feature *feature = spec_feature_at(mapping->spec, i);
+        if (feature->kind != SPEC_SEQUENCE)
+            continue;
+        drop = history_finish(&mapping->histories[i], feature, event->event_time_ms,
+                              &mapping->counts, &mapping->list_bytes);
         if (drop != EVENT_USED)
             return blame(mapping, mapping->features[i], drop);
     }

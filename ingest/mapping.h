@@ -40,6 +40,6 @@ CHECKED enum status mapping_decode(struct mapping *mapping, const struct plan *p
 // Event time from the value of mapping_time_want, or -1 when it is missing, negative or absurd.
 int64_t mapping_time(const struct mapping *mapping, const struct plan_value *value,
                      int64_t timestamp_ms);
-uint64_t mapping_values_cut(const struct mapping *mapping);
+struct decoder_counts mapping_counts(const struct mapping *mapping);
 
 #endif

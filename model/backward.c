@@ -233,6 +233,7 @@ void network_backward(const struct model *model, struct activations *act, const 
     trunk_back(&back, model->auxiliary_end > model->tower_begin[model->spec.task_count]);
     input_gate_back(&back);
     norm_back(&back);
+    sequences_backward(model, act, lane, pass, scratch);
 }
 
 void network_drop_row(const struct model *model, struct activations *act, const struct lane *lane,
@@ -242,6 +243,8 @@ void network_drop_row(const struct model *model, struct activations *act, const 
                model->planes[plane].columns * sizeof(real));
     if (act->raw)
         memset(act->raw + position * model->embedded, 0, model->embedded * sizeof(real));
+    for (size_t s = 0; s < model->sequences.count; s++)
+        act->sequences.counts[s * act->rows_max + position] = SEQUENCE_DROPPED;
     if (lane->factor_count == 0)
         return;
     // An id's values are zeroed where they are what made its rows unusable: 0 times them is NaN.

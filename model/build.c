@@ -4,6 +4,7 @@
 //   trunk...             experts and gates: build_trunk.c
 //   tower.K.L.weight/bias task K; the last layer has one output, whose bias is the task's intercept
 //   auxiliary.L.weight/bias, auxiliary.task.K.weight
+//   sequence.S.*          of the S-th sequence: sequence_attention.c, sequence_transformer.c
 //   norm.gamma, norm.beta, norm.moments, numeric.moments, default.T
 //   NAME.domain.P         a domain's own part of any of them; domain.P.embedding
 #include "model/build.h"
@@ -272,6 +273,7 @@ static void build_all(struct model *model) {
     model->tower_begin[model->spec.task_count] = model->layer_count;
     build_auxiliary(model);
     model->auxiliary_end = model->layer_count;
+    sequences_build(model);
     build_statistics(model);
 }
 
@@ -287,7 +289,8 @@ static bool inputs_lay_out(struct model *model) {
         model->gate_fields[i] = model_field_find(spec, spec->settings.gate_fields.items[i]);
     for (size_t f = 0; f < spec->field_count; f++) {
         model->field_offset[f] = model->embedded;
-        model->embedded += spec->fields[f].dimension;
+        model->embedded += sequence_width(spec, f);
+        model->field_offset[f + 1] = model->embedded;
         model->table_dimension[spec->fields[f].table] = spec->fields[f].dimension;
     }
     bool star = spec->settings.domains == MODEL_DOMAINS_STAR;
@@ -356,7 +359,7 @@ static bool fields_pack(struct model *model) {
         arena_get(&model->run, model->spec.field_count, sizeof *model->field_turned);
     bool made = model->field_turned != NULL;
     for (size_t f = 0; made && f < model->spec.field_count; f++) {
-        size_t elements = product_packed(model->layers[0].out, model->spec.fields[f].dimension);
+        size_t elements = product_packed(model->layers[0].out, network_field_width(model, f));
         model->field_turned[f] = memory_new(elements, sizeof(real));
         made = model->field_turned[f] != NULL;
     }
@@ -415,7 +418,8 @@ enum status network_build(struct model *model, struct error *err) {
     model->tower_begin = arena_get(&model->run, tasks + 1, sizeof(size_t));
     model->mix_plane = arena_get(&model->run, tasks, sizeof(size_t));
     model->mix_of = arena_get(&model->run, tasks, sizeof(size_t));
-    if (!inputs_lay_out(model) || !model->tower_begin || !model->mix_plane || !model->mix_of)
+    if (!inputs_lay_out(model) || !sequences_lay_out(model) || !model->tower_begin ||
+        !model->mix_plane || !model->mix_of)
         return error_no_memory(err, tasks * sizeof(size_t), "a model");
     build_all(model); // counts
     if (!lists_get(model))

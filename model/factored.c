@@ -38,10 +38,11 @@ static bool span_next(const struct model *model, const struct factor *factors, s
 }
 
 size_t network_scratch(const struct model *model, size_t rows) {
+    size_t sequences = sequences_scratch(model) + 1, most = factor_ids_most(rows);
     if (!model->factorable)
-        return 1;
-    size_t most = factor_ids_most(rows);
-    return (most * (model->spec.categorical_count + 1) + rows + 1) * PRODUCT_PANEL;
+        return sequences;
+    size_t factored = (most * (model->spec.categorical_count + 1) + rows + 1) * PRODUCT_PANEL;
+    return factored > sequences ? factored : sequences;
 }
 
 void factored_forward(const struct model *model, const struct activations *act,
@@ -112,7 +113,7 @@ void factored_backward(const struct model *model, const struct activations *act,
             i++;
         else
             product_rows(out, first.out_columns, lane->rows, model->field_turned[f],
-                         first.layer->out, model->spec.fields[f].dimension, false,
+                         first.layer->out, network_field_width(model, f), false,
                          in + model->field_offset[f], first.in_columns);
     }
     real *slab = scratch, *sums = scratch + lane->rows * PRODUCT_PANEL;

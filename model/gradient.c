@@ -43,6 +43,12 @@ size_t gradient_pieces(const struct model *model, struct piece *ret_pieces) {
                 .kind = PIECE_DOMAIN_EMBEDDING, .task = NETWORK_NONE, .tower = NETWORK_NONE};
         count++;
     }
+    if (model->sequences.weights) {
+        if (ret_pieces)
+            ret_pieces[count] = (struct piece){
+                .kind = PIECE_SEQUENCES, .task = NETWORK_NONE, .tower = NETWORK_NONE};
+        count++;
+    }
     return count;
 }
 
@@ -293,6 +299,9 @@ void gradient_take(const struct model *model, const struct activations *act,
         break;
     case PIECE_DOMAIN_EMBEDDING:
         embedding_take(&job, lanes, lane_count);
+        break;
+    case PIECE_SEQUENCES:
+        sequences_sum(model, lanes, lane_count, pass, alpha, gradients);
         break;
     }
 }

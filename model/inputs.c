@@ -148,7 +148,9 @@ static void gather_row(const struct gathering *job, size_t position, size_t doma
     real *input = job->act->values[0] + position * model->columns;
     real *logits = job->act->values[model->logit_plane] + position * spec->task_count;
     gather_categorical(job, position, input, logits);
-    for (size_t list = 0; list < spec->field_count - spec->categorical_count; list++)
+    for (size_t list = 0; list < spec->field_count - spec->categorical_count &&
+                          spec->fields[spec->categorical_count + list].length == 0;
+         list++)
         pool_list(model, batch, resolved, list, row, domain,
                   input + model->field_offset[spec->categorical_count + list], logits);
     for (size_t i = 0; i < spec->numeric_count; i++)
@@ -158,7 +160,7 @@ static void gather_row(const struct gathering *job, size_t position, size_t doma
 
 void inputs_gather(const struct model *model, const struct minibatch *batch,
                    const struct resolved *resolved, struct activations *act,
-                   const struct lane *lane) {
+                   const struct lane *lane, real *scratch) {
     size_t tasks = model->spec.task_count;
     memset(act->values[model->logit_plane] + lane->first * tasks, 0,
            lane->rows * tasks * sizeof(real));
@@ -176,6 +178,7 @@ void inputs_gather(const struct model *model, const struct minibatch *batch,
             of++;
         gather_row(&job, p, of->domain);
     }
+    sequences_forward(model, batch, resolved->list_slots, act, lane, scratch);
     for (size_t s = 0; s < lane->segment_count; s++) {
         struct segment segment = lane->segments[s];
         real *input = act->values[0] + segment.first * model->columns;

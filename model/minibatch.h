@@ -10,9 +10,11 @@ struct minibatch {
     size_t rows, capacity;
     int64_t time_ms; // event time at which it is learnt from, for the life of rows; 0 = not known
     uint64_t *ids;   // [categorical][capacity]; 0 = missing
-    // Multi-valued field f, row r: list_ids[list_begin[f][r] .. list_begin[f][r + 1])
+    // Multi-valued field or sequence f, row r: list_ids[list_begin[f][r] .. list_begin[f][r + 1]),
+    // a sequence's oldest first
     uint32_t *list_begin;  // [multi][capacity + 1]
     uint64_t **list_ids;   // [multi] growing arrays
+    uint32_t **list_ages;  // [multi] beside list_ids: seconds before the impression, of sequences
     size_t *list_capacity; // [multi]
     float *numbers;        // [numeric][capacity]; NaN = missing
     uint32_t *domains;     // [capacity]
@@ -25,8 +27,12 @@ CHECKED enum status minibatch_init(struct minibatch *batch, const struct model_s
                                    size_t capacity, struct error *err);
 void minibatch_deinit(struct minibatch *batch, const struct model_spec *spec);
 void minibatch_reset(struct minibatch *batch); // rows 0; whoever adds rows writes all columns
-// Appends ids to list column f (counted from the first multi-valued field) of row batch->rows.
+// Makes room for `count` more ids (and ages) in list column f (counted from the first multi-valued
+// field) of row batch->rows; then ends that row's list behind them. STATUS_EXHAUSTED.
+CHECKED enum status minibatch_list_reserve(struct minibatch *batch, size_t f, size_t count,
+                                           struct error *err);
+// The same, and copies ids and ages (NULL: 0) there.
 CHECKED enum status minibatch_list_append(struct minibatch *batch, size_t f, const uint64_t *ids,
-                                          size_t count, struct error *err);
+                                          const uint32_t *ages, size_t count, struct error *err);
 
 #endif

@@ -134,6 +134,14 @@ static void fill_value(const struct model_tensor *tensor, size_t row, size_t row
         tensor->data[i] = value;
 }
 
+void network_fill_tensor(struct model *model, size_t tensor, double deviation, real value) {
+    const struct model_tensor *of = &model->tensors[tensor];
+    if (deviation > 0)
+        fill_normal(model, of, of->name, 0, of->columns, deviation);
+    else
+        fill_value(of, 0, of->rows, value);
+}
+
 static void fill_moments(const struct model *model, size_t first, size_t count, double variance) {
     for (size_t i = 0; first != NETWORK_NONE && i < count; i++)
         fill_value(&model->tensors[first + i], 1, 1, (real)variance);
@@ -163,6 +171,7 @@ void network_fill(struct model *model) {
         for (size_t p = 0; traits->frozen && p < model->domain_count; p++)
             fill_layer(model, layer, &model->tensors[traits->star + p], weight->name);
     }
+    sequences_fill(model);
     for (size_t i = 0; i < model->tensor_count; i++) {
         size_t star = model->traits[i].star;
         bool own = model->traits[i].frozen && i != model->norm_gamma; // filled as layers

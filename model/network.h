@@ -10,7 +10,8 @@
 //   input [embedded fields | numeric value, missing flag | domain embedding] -> experts' first
 //   layers and gates in one product -> experts' further layers -> mixtures by the gates (under PLE
 //   this repeats, level by level, with experts of each task's own) -> towers -> logits; beside it
-//   the auxiliary network from the input to the logits, and the wide part.
+//   the auxiliary network from the input to the logits, and the wide part. Sequences are columns of
+//   the input with a computation of their own before it (model/sequence.h).
 //
 // Under PEPNet (Chang et al., KDD 2023) gate units stand between planes: the input's columns are
 // scaled by a gate from the domain's embedding, what each layer of a tower reads by one from the
@@ -27,6 +28,7 @@
 
 #include "base/hash.h"
 #include "model/model.h"
+#include "model/sequence.h"
 #include "model/table.h"
 
 #define NETWORK_NONE SIZE_MAX
@@ -112,7 +114,7 @@ struct model {
     size_t weight_elements; // over all TENSOR_WEIGHT
     struct table *tables;
     size_t domain_count;                // 1 without domains
-    size_t *field_offset;               // [fields] column in the input
+    size_t *field_offset;               // [fields + 1] column in the input
     size_t *gate_fields;                // [settings.gate_fields] their fields
     size_t *table_dimension;            // [tables] row values without the wide part
     bool related;                       // ESMM: predictions are products
@@ -139,6 +141,7 @@ struct model {
     size_t tower_input; // columns of these planes
     size_t *mix_of;     // [tasks] the mixture that fills it; NETWORK_NONE = none
     size_t logit_plane;
+    struct sequences sequences;
     size_t numeric_moments, norm_gamma, norm_beta, norm_moments, norm_domain_moments;
     size_t domain_embedding; // first of the domains'
     size_t default_row;      // first of the tables'
@@ -161,6 +164,8 @@ CHECKED enum status network_new(const struct model_spec *spec,
 CHECKED enum status network_build(struct model *model,
                                   struct error *err); // tensors, planes, layers
 void network_fill(struct model *model);               // initial weights
+// Normal with this deviation, drawn by the tensor's name; 0: all are `value`.
+void network_fill_tensor(struct model *model, size_t tensor, double deviation, real value);
 
 // A row's values when it is new: the default row, plus noise that depends on seed, table and id
 // alone.
@@ -180,6 +185,9 @@ static inline void network_settled(struct model *model, size_t domain) {
     model->settled[domain] = true;
 }
 void network_unsettle(struct model *model);
+static inline size_t network_field_width(const struct model *model, size_t field) {
+    return model->field_offset[field + 1] - model->field_offset[field];
+}
 static inline size_t network_domain(const struct model *model, uint32_t domain) {
     return domain < model->domain_count ? domain : MINIBATCH_DOMAIN_UNKNOWN;
 }
@@ -228,8 +236,9 @@ struct lane {
     size_t first, rows;
     struct segment *segments; // room for min(lane rows, domains)
     size_t segment_count;
-    size_t factor_count; // fields whose first product is taken once an id
-    size_t id_count;     // of those fields
+    size_t factor_count;      // fields whose first product is taken once an id
+    size_t id_count;          // of those fields
+    real *sequence_gradients; // [passes][weights of sequences]; the learner's
 };
 // A field of a lane that repeats its ids: numbers [first, first + count) of the lane's ids.
 struct factor {
@@ -258,6 +267,7 @@ struct activations {
     double expert_dropout;
     uint64_t dropout_step;
     struct ids ids; // of factorable models
+    struct sequence_rows sequences;
 };
 CHECKED enum status activations_init(struct activations *act, const struct model *model,
                                      size_t rows_max, size_t passes, struct error *err);
@@ -318,12 +328,11 @@ void inputs_look_up(const struct model *model, const struct minibatch *batch, si
 // is indexed by batch row; counts is scratch of domain_count + 1.
 void inputs_order(const struct model *model, const uint32_t *domains, size_t first_row,
                   struct activations *act, struct lane *lane, size_t *counts);
+// scratch, here and below: network_scratch(model, lane rows) elements of the thread.
 // Fills the input plane, and the logits with the wide part.
 void inputs_gather(const struct model *model, const struct minibatch *batch,
                    const struct resolved *resolved, struct activations *act,
-                   const struct lane *lane);
-
-// scratch: network_scratch(model, lane rows) elements of the thread.
+                   const struct lane *lane, real *scratch);
 size_t network_scratch(const struct model *model, size_t rows);
 void network_forward(const struct model *model, struct activations *act, const struct lane *lane,
                      real *scratch);
@@ -353,7 +362,7 @@ void network_drop_row(const struct model *model, struct activations *act, const 
                       size_t position);
 
 // Gradients of weights, cut into pieces that can be taken in any order by any thread.
-enum piece_kind { PIECE_LAYER, PIECE_STAR, PIECE_NORM, PIECE_DOMAIN_EMBEDDING };
+enum piece_kind { PIECE_LAYER, PIECE_STAR, PIECE_NORM, PIECE_DOMAIN_EMBEDDING, PIECE_SEQUENCES };
 struct piece {
     enum piece_kind kind;
     size_t layer;

@@ -61,6 +61,7 @@ enum status activations_init(struct activations *act, const struct model *model,
     }
     if (made && model->factorable)
         made = ids_init(&act->ids, model, rows_max, passes);
+    made = made && sequence_rows_init(&act->sequences, model, rows_max, passes);
     for (size_t pass = 0; made && pass < passes; pass++) {
         made = planes_get(act->slopes + pass * model->plane_count, model, rows_max, pass);
         if (made && norm) {
@@ -82,6 +83,7 @@ void activations_deinit(struct activations *act, const struct model *model) {
     for (size_t pass = 0; act->raw_slopes && pass < act->passes; pass++)
         memory_free(act->raw_slopes[pass]);
     ids_deinit(&act->ids, act->passes);
+    sequence_rows_deinit(&act->sequences, act->passes);
     memory_free(act->values);
     memory_free(act->slopes);
     memory_free(act->raw);
@@ -147,7 +149,7 @@ void model_predict(const struct model *model, struct model_scratch *scratch,
     inputs_order(model, batch->domains, first, &scratch->act, &lane, scratch->counts);
     inputs_look_up(model, batch, first, &scratch->act, &lane, &scratch->set, scratch->slots, rows);
     struct resolved resolved = {.slots = scratch->slots, .stride = rows, .first = first};
-    inputs_gather(model, batch, &resolved, &scratch->act, &lane);
+    inputs_gather(model, batch, &resolved, &scratch->act, &lane, scratch->network);
     network_forward(model, &scratch->act, &lane, scratch->network);
     size_t tasks = model->spec.task_count;
     real *values = scratch->act.values[model->logit_plane];

@@ -104,7 +104,7 @@ static void pack_field(struct model *model, size_t field) {
     size_t columns = model->tensors[layer->weight].columns;
     const real *weight = model->tensors[layer->weight].data + layer->weight_offset +
                          model->field_offset[field] * columns;
-    product_pack_turned(weight, NULL, columns, 0, model->spec.fields[field].dimension, layer->out,
+    product_pack_turned(weight, NULL, columns, 0, network_field_width(model, field), layer->out,
                         model->field_turned[field]);
 }
 

@@ -8,6 +8,7 @@
 
 #define FIELD(name) offsetof(struct model_settings, name)
 
+enum { SEQUENCE_LENGTH_MAX = 1024, SEQUENCE_HIDDEN_MAX = 1024, HEADS_MAX = 64 };
 enum {
     WIDTH_MAX = 65536,
     EXPERTS_MAX = 256,
@@ -21,6 +22,8 @@ static const char *const sharings[] = {"shared_bottom", "omoe", "mmoe", "ple", N
 static const char *const relations[] = {"independent", "esmm", NULL};
 static const char *const domains[] = {"none", "star", "pepnet", "separate", NULL};
 static const char *const norms[] = {"none", "moving", NULL};
+static const char *const sequences[] = {"none", "mean", "attention", "transformer", NULL};
+static const char *const readouts[] = {"target", "mean", "all", NULL};
 
 static const struct option options[] = {
     {.key = "sharing",
@@ -149,6 +152,37 @@ static const struct option options[] = {
      .offset = FIELD(wide),
      .default_text = "true",
      .help = "A linear part beside the network: one weight an id and task."},
+    {.key = "sequences",
+     .type = OPTION_CHOICE,
+     .offset = FIELD(sequences),
+     .default_text = "mean",
+     .choices = sequences,
+     .help = "What is made of behaviour sequences (features of kind `sequence`): nothing, the mean "
+             "of their items, a sum of their items weighted by attention to the target (DIN; Zhou "
+             "et al., KDD 2018), or a Transformer over items and target (BST; Chen et al., 2019). "
+             "The target is the first categorical feature of the sequence's vocabulary."},
+    {.key = "sequence_heads",
+     .type = OPTION_INT,
+     .offset = FIELD(sequence_heads),
+     .default_text = "4",
+     .minimum = 1,
+     .maximum = HEADS_MAX,
+     .help = "Under `sequences: transformer`: heads of the attention; they divide the dimension."},
+    {.key = "sequence_hidden",
+     .type = OPTION_INT,
+     .offset = FIELD(sequence_hidden),
+     .default_text = "32",
+     .minimum = 1,
+     .maximum = SEQUENCE_HIDDEN_MAX,
+     .help = "Hidden width of the attention unit, or of the Transformer's feed-forward network."},
+    {.key = "sequence_readout",
+     .type = OPTION_CHOICE,
+     .offset = FIELD(sequence_readout),
+     .default_text = "target",
+     .choices = readouts,
+     .help = "What the Transformer gives: its output at the target, the mean of all outputs, or "
+             "all of them side by side, as the paper has it (newest item first; places without an "
+             "item are 0)."},
     {.key = "unknown_share",
      .type = OPTION_REAL,
      .offset = FIELD(unknown_share),
@@ -242,6 +276,71 @@ static enum status check_labels(const struct model_spec *spec, struct error *err
     return STATUS_OK;
 }
 
+// A sequence's place, length and target, and what the way of reading it wants.
+static enum status check_sequence(const struct model_spec *spec, size_t f, struct error *err) {
+    const struct model_settings *settings = &spec->settings;
+    const struct model_field *field = &spec->fields[f];
+    const char *name = field->name ? field->name : "";
+    if (!field->multi || field->length > SEQUENCE_LENGTH_MAX)
+        return error_set(err, STATUS_INVALID,
+                         "field `%s`: expected a sequence of 1 to %d items, found %u", name,
+                         SEQUENCE_LENGTH_MAX, field->length);
+    if (field->target > spec->categorical_count ||
+        (field->target && spec->fields[field->target - 1].table != field->table))
+        return error_set(err, STATUS_INVALID,
+                         "field `%s`: its target is no categorical field of its table", name);
+    if (settings->sequences >= MODEL_SEQUENCES_ATTENTION && !field->target)
+        return error_set(err, STATUS_INVALID,
+                         "key `model.sequences`: %s compares the items of `%s` to a target; give a "
+                         "categorical feature the same `vocabulary`",
+                         sequences[settings->sequences], name);
+    if (settings->sequences == MODEL_SEQUENCES_TRANSFORMER &&
+        field->dimension % (size_t)settings->sequence_heads)
+        return error_set(err, STATUS_INVALID,
+                         "key `model.sequence_heads`: %lld heads do not divide the %u dimensions "
+                         "of `%s`",
+                         (long long)settings->sequence_heads, field->dimension, name);
+    return STATUS_OK;
+}
+
+static enum status check_sequences(const struct model_spec *spec, struct error *err) {
+    const struct model_settings *settings = &spec->settings;
+    if (settings->sequences < MODEL_SEQUENCES_NONE ||
+        settings->sequences > MODEL_SEQUENCES_TRANSFORMER ||
+        settings->sequence_readout < MODEL_READOUT_TARGET ||
+        settings->sequence_readout > MODEL_READOUT_ALL)
+        return error_set(err, STATUS_INVALID, "key `model.sequences`: no such way of reading");
+    bool attends = settings->sequences >= MODEL_SEQUENCES_ATTENTION, found = false;
+    if (attends && settings->domains == MODEL_DOMAINS_SEPARATE)
+        return error_set(err, STATUS_INVALID,
+                         "key `model.sequences`: the weights of %s are shared, and `domains: "
+                         "separate` shares none; take `mean` or `none`",
+                         sequences[settings->sequences]);
+    if (attends &&
+        (settings->sequence_heads < 1 || settings->sequence_heads > HEADS_MAX ||
+         settings->sequence_hidden < 1 || settings->sequence_hidden > SEQUENCE_HIDDEN_MAX))
+        return error_set(err, STATUS_INVALID,
+                         "keys `model.sequence_heads`, `model.sequence_hidden`: out of range");
+    for (size_t f = 0; f < spec->field_count; f++) {
+        if (found && !spec->fields[f].length)
+            return error_set(err, STATUS_INVALID,
+                             "field `%s`: sequences come after the other fields",
+                             spec->fields[f].name ? spec->fields[f].name : "");
+        if (!spec->fields[f].length)
+            continue;
+        found = true;
+        enum status status = check_sequence(spec, f, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    if (attends && !found)
+        return error_set(err, STATUS_INVALID,
+                         "key `model.sequences`: %s needs a feature of kind `sequence`, found none "
+                         "in `data.features`",
+                         sequences[settings->sequences]);
+    return STATUS_OK;
+}
+
 static enum status check_settings(const struct model_settings *settings, struct error *err) {
     if (settings->sharing < MODEL_SHARED_BOTTOM || settings->sharing > MODEL_PLE)
         return error_set(err, STATUS_INVALID, "key `model.sharing`: no such way of sharing");
@@ -297,7 +396,8 @@ static enum status check_gates(const struct model_spec *spec, struct error *err)
                          "key `model.gate_fields`: expected at most %d features, found %zu",
                          GATE_FIELDS_MAX, names->count);
     for (size_t i = 0; i < names->count; i++) {
-        if (model_field_find(spec, names->items[i]) == spec->field_count)
+        size_t field = model_field_find(spec, names->items[i]);
+        if (field == spec->field_count || spec->fields[field].length > 0)
             return error_set(err, STATUS_INVALID,
                              "key `model.gate_fields`: `%s` is no categorical or multi-valued "
                              "feature of `data.features`",
@@ -356,6 +456,8 @@ enum status model_spec_check(const struct model_spec *spec, struct error *err) {
     enum status status = check_relation(spec, err);
     if (status == STATUS_OK)
         status = check_labels(spec, err);
+    if (status == STATUS_OK)
+        status = check_sequences(spec, err);
     if (status == STATUS_OK)
         status = check_settings(&spec->settings, err);
     return status == STATUS_OK ? check_gates(spec, err) : status;

@@ -26,6 +26,13 @@ enum model_labels {
     MODEL_LABELS
 };
 extern const char *const model_labels_names[MODEL_LABELS];
+enum model_sequences { // what becomes of behaviour sequences: model/sequence.h
+    MODEL_SEQUENCES_NONE,
+    MODEL_SEQUENCES_MEAN,
+    MODEL_SEQUENCES_ATTENTION,
+    MODEL_SEQUENCES_TRANSFORMER
+};
+enum model_readout { MODEL_READOUT_TARGET, MODEL_READOUT_MEAN, MODEL_READOUT_ALL };
 
 // Settings of the network, owned by model/ (section `model` of the configuration).
 struct model_settings {
@@ -43,12 +50,16 @@ struct model_settings {
     bool auxiliary;                      // STAR's auxiliary network
     struct option_ints auxiliary_layers; // its hidden widths
     struct option_texts
-        gate_fields;       // PEPNet: whose embeddings PPNet's gates read; none = EPNet alone
-    int64_t gate_units;    // PEPNet: hidden units of a gate
-    int norm;              // partitioned normalisation of the embedded input
-    bool wide;             // a linear part: one weight an id and task
-    double unknown_share;  // of rows trained as domain `unknown`
-    double embedding_init; // standard deviation of a new row's values
+        gate_fields;         // PEPNet: whose embeddings PPNet's gates read; none = EPNet alone
+    int64_t gate_units;      // PEPNet: hidden units of a gate
+    int norm;                // partitioned normalisation of the embedded input
+    bool wide;               // a linear part: one weight an id and task
+    int sequences;           // enum model_sequences
+    int64_t sequence_heads;  // of the Transformer's attention
+    int64_t sequence_hidden; // width of the attention unit or the feed-forward network
+    int sequence_readout;    // enum model_readout: what the Transformer gives
+    double unknown_share;    // of rows trained as domain `unknown`
+    double embedding_init;   // standard deviation of a new row's values
     int64_t seed;
 };
 extern const struct option_table model_options;
@@ -59,10 +70,14 @@ struct model_field {
     const char *name;
     uint32_t table; // fields of one vocabulary share a table
     uint32_t dimension;
-    bool multi; // mean-pooled list
+    bool multi; // a list, pooled, or a sequence
+    // Of a sequence; 0 and false elsewhere.
+    uint32_t length; // newest items that are read
+    uint32_t target; // 1 + the categorical field that its items are compared to; 0 = none
+    bool timed;      // items have ages; else their positions count
 };
 struct model_spec {
-    const struct model_field *fields; // categorical ones first, then multi-valued
+    const struct model_field *fields; // categorical ones first, then multi-valued, then sequences
     size_t field_count, categorical_count;
     size_t numeric_count;
     size_t task_count, table_count;
@@ -75,7 +90,8 @@ struct model_spec {
 size_t model_field_find(const struct model_spec *spec, const char *name);
 // STATUS_INVALID naming what does not fit: no field or task, fields out of order, a table of two
 // dimensions, experts without layers, bounds of widths, ESMM without a task that is given another,
-// FNC under ESMM, a gate on a field that there is none of.
+// FNC under ESMM, a gate on a field that there is none of, attention or a Transformer without a
+// sequence, or with one that has no target.
 CHECKED enum status model_spec_check(const struct model_spec *spec, struct error *err);
 
 #endif

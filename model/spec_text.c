@@ -72,9 +72,13 @@ void spec_text_write(const struct model_spec *spec, struct buffer *into) {
             buffer_append_text(into, "shift %zu %a\n", k, spec->shift[k]);
     for (size_t i = 0; i < spec->field_count; i++) {
         const struct model_field *field = &spec->fields[i];
-        buffer_append_text(into, "field %s %" PRIu32 " %" PRIu32 " ", field->multi ? "list" : "one",
-                           field->table, field->dimension);
+        const char *kind = field->length ? "sequence" : field->multi ? "list" : "one";
+        buffer_append_text(into, "field %s %" PRIu32 " %" PRIu32 " ", kind, field->table,
+                           field->dimension);
         name_write(field->name, into);
+        if (field->length)
+            buffer_append_text(into, " %" PRIu32 " %" PRIu32 " %d", field->length, field->target,
+                               field->timed);
         buffer_append_byte(into, '\n');
     }
     buffer_append_text(into, "end\n");
@@ -195,18 +199,28 @@ static bool option_read(struct reading *reading, const struct option *option, ch
 }
 
 static bool field_read(struct reading *reading, char *const *words, size_t count) {
-    int64_t table, dimension;
+    int64_t table, dimension, length = 0, target = 0, timed = 0;
     struct model_spec *spec = &reading->spec;
-    if (count != 4 || spec->field_count == FIELDS_MAX ||
+    bool sequence = strcmp(words[0], "sequence") == 0;
+    if (count != (sequence ? 7 : 4) || spec->field_count == FIELDS_MAX ||
         !int_read(words[1], 0, FIELDS_MAX, &table) || !int_read(words[2], 1, INT32_MAX, &dimension))
         return false;
-    bool multi = strcmp(words[0], "list") == 0;
+    if (sequence &&
+        (!int_read(words[4], 1, INT32_MAX, &length) ||
+         !int_read(words[5], 0, FIELDS_MAX, &target) || !int_read(words[6], 0, 1, &timed)))
+        return false;
+    bool multi = sequence || strcmp(words[0], "list") == 0;
     char *name = name_read(reading->arena, words[3]);
     if ((!multi && strcmp(words[0], "one") != 0) || name == NULL ||
         (!multi && spec->field_count > spec->categorical_count))
         return false;
-    reading->fields[spec->field_count++] = (struct model_field){
-        .name = name, .table = (uint32_t)table, .dimension = (uint32_t)dimension, .multi = multi};
+    reading->fields[spec->field_count++] = (struct model_field){.name = name,
+                                                                .table = (uint32_t)table,
+                                                                .dimension = (uint32_t)dimension,
+                                                                .multi = multi,
+                                                                .length = (uint32_t)length,
+                                                                .target = (uint32_t)target,
+                                                                .timed = timed == 1};
     spec->categorical_count += multi ? 0 : 1;
     return true;
 }

@@ -12,6 +12,7 @@
 //   given 2 0                  (task 2 is defined on the positives of task 0)
 //   field one 0 16 user_id     (one | list, table, dimension, name with %XX for odd bytes)
 //   field list 1 16 tags
+//   field sequence 1 16 seen 20 2 1   (items at most, 1 + the target's field or 0, 1 = timed)
 //   end
 #ifndef FRESHET_MODEL_SPEC_TEXT_H
 #define FRESHET_MODEL_SPEC_TEXT_H

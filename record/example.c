@@ -11,6 +11,7 @@ struct example_shape example_shape_of(const struct spec *spec) {
                                   .categorical = spec_kind_count(spec, SPEC_CATEGORICAL),
                                   .numeric = spec_kind_count(spec, SPEC_NUMERIC),
                                   .multi = spec_kind_count(spec, SPEC_MULTI),
+                                  .sequences = spec_kind_count(spec, SPEC_SEQUENCE),
                                   .tasks = spec->tasks.count};
 }
 
@@ -33,19 +34,22 @@ void example_encode(const struct example_shape *shape, const struct example *exa
     wire_put_bytes(into, example->weights, example->weights ? settled : 0);
 }
 
-// One list a multi-valued feature: a count and that many ids, and nothing behind the last.
-static bool lists_fit(const unsigned char *lists, size_t length, size_t multi) {
-    for (size_t i = 0; i < multi; i++) {
+// One list a multi-valued feature or sequence: a count and that many ids (and ages), and nothing
+// behind the last.
+static bool lists_fit(const unsigned char *lists, size_t length,
+                      const struct example_shape *shape) {
+    for (size_t i = 0; i < shape->multi + shape->sequences; i++) {
+        size_t bytes = i < shape->multi ? sizeof(uint64_t) : EXAMPLE_ITEM_BYTES;
         uint32_t count;
         if (length < sizeof count)
             return false;
         memcpy(&count, lists, sizeof count);
         lists += sizeof count;
         length -= sizeof count;
-        if (length / sizeof(uint64_t) < count)
+        if (length / bytes < count)
             return false;
-        lists += (size_t)count * sizeof(uint64_t);
-        length -= (size_t)count * sizeof(uint64_t);
+        lists += count * bytes;
+        length -= count * bytes;
     }
     return length == 0;
 }
@@ -102,7 +106,7 @@ enum status example_decode(const struct example_shape *shape, const void *bytes,
     if (lengths[3] == 0)
         example.weights = NULL;
     const char *reason = mistake(shape, &in, &example, lengths);
-    if (!reason && !lists_fit(example.lists, example.lists_length, shape->multi))
+    if (!reason && !lists_fit(example.lists, example.lists_length, shape))
         reason = "its lists are malformed";
     if (reason)
         return error_set(err, STATUS_INVALID, "could not read an example of %zu bytes: %s", length,

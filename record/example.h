@@ -38,15 +38,19 @@ struct example {
     const unsigned char *ids;     // [categorical] little-endian uint64, 0 = missing
     const unsigned char *numbers; // [numeric] little-endian float32, NaN = missing
     const unsigned char
-        *lists; // [multi] lists, each: uint32 little-endian count, then its uint64 ids
+        *lists; // [multi] lists, each: uint32 little-endian count, then its uint64 ids; then
+                // [sequences]: the same, oldest first, then an age each, uint32: whole seconds
+                // before the impression (0 where items have no times)
     size_t lists_length;
     const unsigned char *labels;  // [tasks] float32; meaningful where mask is set
     const unsigned char *weights; // [tasks] float32, or NULL = all 1
 };
 
+#define EXAMPLE_ITEM_BYTES 12 // of an item of a sequence: id and age
+
 struct example_shape {
     uint64_t fingerprint;
-    size_t categorical, numeric, multi, tasks;
+    size_t categorical, numeric, multi, sequences, tasks;
 };
 struct example_shape example_shape_of(const struct spec *spec);
 

@@ -11,7 +11,10 @@ enum spec_feature_kind {
     SPEC_CATEGORICAL, // one id
     SPEC_MULTI,       // a list of ids, mean-pooled
     SPEC_NUMERIC,     // one float
+    SPEC_SEQUENCE,    // a list of ids, oldest first, with their ages
+    SPEC_KINDS
 };
+extern const char *const spec_kind_names[]; // [SPEC_KINDS], then NULL
 
 // How a task's labels reach training (docs/models.md, late conversions).
 enum spec_labels {
@@ -26,6 +29,7 @@ enum spec_labels {
 #define SPEC_FEATURES_MAX 512
 #define SPEC_TASKS_MAX 32 // bits of a mask
 #define SPEC_RATES_MAX 64
+#define SPEC_SEQUENCE_MAX 1024    // items
 #define SPEC_RATE_DOMAIN "domain" // in a rate's key
 
 struct spec_feature {
@@ -34,7 +38,8 @@ struct spec_feature {
     int kind;               // enum spec_feature_kind
     int64_t dimension;      // embedding width; 0 for numeric
     const char *vocabulary; // features of one vocabulary share ids and table; default: the name
-    int64_t length_max;     // multi: ids beyond are dropped (counted)
+    int64_t length_max;     // multi, sequence: ids beyond are dropped (counted)
+    const char *times;      // sequence: path of the items' times; "" = they have none
 };
 struct spec_task {
     const char *name;

@@ -7,13 +7,17 @@
 
 #include "record/spec.h"
 
-static const char *const kind_names[] = {"categorical", "multi", "numeric"};
-
 static json_t *feature_to_json(const struct spec_feature *feature) {
-    return json_pack("{s:s, s:s, s:s, s:I, s:s, s:I}", "name", feature->name, "path", feature->path,
-                     "kind", kind_names[feature->kind], "dimension", (json_int_t)feature->dimension,
-                     "vocabulary", feature->vocabulary, "length_max",
-                     (json_int_t)feature->length_max);
+    json_t *object = json_pack("{s:s, s:s, s:s, s:I, s:s, s:I}", "name", feature->name, "path",
+                               feature->path, "kind", spec_kind_names[feature->kind], "dimension",
+                               (json_int_t)feature->dimension, "vocabulary", feature->vocabulary,
+                               "length_max", (json_int_t)feature->length_max);
+    if (object && feature->kind == SPEC_SEQUENCE &&
+        json_object_set_new(object, "times", json_string(feature->times)) != 0) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
 }
 
 static json_t *task_to_json(const struct spec_task *task) {
@@ -121,10 +125,11 @@ static bool feature_from_json(const json_t *object, struct arena *arena,
         !copy_int(object, "dimension", 0, 1024, &feature->dimension) ||
         !copy_int(object, "length_max", 1, 100000, &feature->length_max))
         return false;
-    for (int i = 0; i < 3; i++) {
-        if (strcmp(kind, kind_names[i]) == 0) {
+    feature->times = "";
+    for (int i = 0; i < SPEC_KINDS; i++) {
+        if (strcmp(kind, spec_kind_names[i]) == 0) {
             feature->kind = i;
-            return true;
+            return i != SPEC_SEQUENCE || copy_text(object, "times", arena, &feature->times);
         }
     }
     return false;

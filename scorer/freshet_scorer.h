@@ -69,8 +69,9 @@ void freshet_scorer_trouble(struct freshet_scorer *scorer, char *text, size_t si
 struct freshet_row *freshet_row_new(const struct freshet_scorer *scorer);
 void freshet_row_free(struct freshet_row *row);
 void freshet_row_reset(struct freshet_row *row);
-/* Categorical: sets; multi-valued: adds one. Integers and texts of the same digits are the same id.
- * FRESHET_SCORER_INVALID: no such feature, or of another kind. */
+/* Categorical: sets; multi-valued, and sequences whose items have no times (oldest first): adds
+ * one. Integers and texts of the same digits are the same id. FRESHET_SCORER_INVALID: no such
+ * feature, or of another kind. */
 enum freshet_scorer_status freshet_row_set_text(struct freshet_row *row, const char *feature,
                                                 const char *text);
 enum freshet_scorer_status freshet_row_set_integer(struct freshet_row *row, const char *feature,
@@ -78,6 +79,10 @@ enum freshet_scorer_status freshet_row_set_integer(struct freshet_row *row, cons
 enum freshet_scorer_status freshet_row_set_number(struct freshet_row *row, const char *feature,
                                                   double value); /* numeric */
 enum freshet_scorer_status freshet_row_set_domain(struct freshet_row *row, const char *domain);
+/* Adds an item to a sequence, in any order; those after the row's time are not read, and the newest
+ * are kept where they are more than the feature holds. time_ms: since 1970 UTC. */
+enum freshet_scorer_status freshet_row_add_item(struct freshet_row *row, const char *feature,
+                                                const char *text, int64_t time_ms);
 /* All values of another row of the same scorer. */
 void freshet_row_copy(struct freshet_row *row, const struct freshet_row *from);
 /* A feature's number, for freshet_row_set_id; -1: there is none of this name, or it is numeric. */
@@ -87,8 +92,11 @@ int freshet_scorer_feature(const struct freshet_scorer *scorer, const char *feat
 uint64_t freshet_scorer_id(const struct freshet_scorer *scorer, int feature, const char *text);
 /* Categorical: sets; multi-valued: adds one. FRESHET_SCORER_INVALID: no such number. */
 enum freshet_scorer_status freshet_row_set_id(struct freshet_row *row, int feature, uint64_t id);
-/* When the impression is, in milliseconds since 1970 UTC: streaming rates are read as of then. By
- * default when it is scored. */
+/* freshet_row_add_item by numbers. */
+enum freshet_scorer_status freshet_row_add_item_id(struct freshet_row *row, int feature,
+                                                   uint64_t id, int64_t time_ms);
+/* When the impression is, in milliseconds since 1970 UTC: streaming rates are read as of then, and
+ * items of sequences are so much older. By default when it is scored. */
 enum freshet_scorer_status freshet_row_set_time(struct freshet_row *row, int64_t time_ms);
 /* For callers that hash as ingest does: columns in the order of the spec, as in an example. */
 enum freshet_scorer_status freshet_row_set_columns(struct freshet_row *row, const void *ids,

@@ -235,10 +235,15 @@ static bool make_lanes(struct learner *learner) {
     learner->lane_reports = memory_new(lanes, sizeof *learner->lane_reports);
     learner->logits =
         memory_new(learner->tasks * (size_t)learner->settings.batch_rows, sizeof *learner->logits);
-    if (!learner->lane || !learner->segments || !learner->lane_reports || !learner->logits)
+    size_t gradients = learner->tasks * learner->model->sequences.weights;
+    learner->sequence_gradients = memory_new(lanes * gradients + 1, sizeof(real));
+    if (!learner->lane || !learner->segments || !learner->lane_reports || !learner->logits ||
+        !learner->sequence_gradients)
         return false;
-    for (size_t i = 0; i < lanes; i++)
+    for (size_t i = 0; i < lanes; i++) {
         learner->lane[i].segments = learner->segments + i * segments;
+        learner->lane[i].sequence_gradients = learner->sequence_gradients + i * gradients;
+    }
     return true;
 }
 
@@ -365,15 +370,16 @@ void learner_free(struct learner *learner) {
              l++)
             memory_free(learner->list_slots[l]);
     }
-    void *blocks[] = {learner->state,        learner->steps,          learner->balance_state,
-                      learner->domain_known, learner->tensor_changed, learner->touched,
-                      learner->lane,         learner->segments,       learner->lane_reports,
-                      learner->domains,      learner->positions,      learner->slots,
-                      learner->list_slots,   learner->list_capacity,  learner->gradients,
-                      learner->pieces,       learner->products,       learner->dense,
-                      learner->rows,         learner->factors,        learner->scales,
-                      learner->table_status, learner->table_error,    learner->domain_labelled,
-                      learner->cuts,         learner->settling,       learner->row_optimisers};
+    void *blocks[] = {learner->state,         learner->steps,          learner->balance_state,
+                      learner->domain_known,  learner->tensor_changed, learner->touched,
+                      learner->lane,          learner->segments,       learner->lane_reports,
+                      learner->domains,       learner->positions,      learner->slots,
+                      learner->list_slots,    learner->list_capacity,  learner->gradients,
+                      learner->pieces,        learner->products,       learner->dense,
+                      learner->rows,          learner->factors,        learner->scales,
+                      learner->table_status,  learner->table_error,    learner->domain_labelled,
+                      learner->cuts,          learner->settling,       learner->sequence_gradients,
+                      learner->row_optimisers};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
         memory_free(blocks[i]);
     model_free(learner->model);

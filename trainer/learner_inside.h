@@ -85,7 +85,8 @@ struct learner {
     struct activations act;
     struct lane *lane; // [lanes]
     struct segment *segments;
-    size_t lane_count; // in use by this batch
+    real *sequence_gradients; // [lanes][tasks][weights of sequences]
+    size_t lane_count;        // in use by this batch
     struct lane_report *lane_reports;
     float *logits; // [tasks][batch_rows], row r of task k at k * rows of the batch + r
     uint32_t *domains, *positions; // [batch_rows]

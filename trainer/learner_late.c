@@ -13,7 +13,7 @@ static void late_work(void *self, size_t item, size_t worker) {
     inputs_order(model, batch->domains, lane->first, &learner->act, lane, mine->counts);
     inputs_look_up(model, batch, lane->first, &learner->act, lane, &mine->set,
                    learner->slots + lane->first, stride);
-    inputs_gather(model, batch, &resolved, &learner->act, lane);
+    inputs_gather(model, batch, &resolved, &learner->act, lane, mine->network);
     network_forward(model, &learner->act, lane, mine->network);
     late_sum(&learner->late, model, &learner->act, lane, item, batch);
 }

@@ -66,7 +66,7 @@ static uint64_t identity_add(uint64_t identity, uint64_t number) {
 // are read as ever.
 static bool is_conditional(const char *key) {
     return strncmp(key, "gate_", 5) == 0 || strncmp(key, "schedule", 8) == 0 ||
-           strcmp(key, "learning_rate_floor") == 0;
+           strncmp(key, "sequence", 8) == 0 || strcmp(key, "learning_rate_floor") == 0;
 }
 
 // Every option of a table by its key and value, but for what never changes a result.
@@ -78,7 +78,7 @@ static uint64_t identity_options(uint64_t identity, const struct option_table *t
         const struct option_ints *ints = (const void *)at;
         if (strcmp(option->key, "threads") == 0 || strcmp(option->key, "memory_max") == 0 ||
             is_conditional(option->key) || option->type == OPTION_SECTIONS)
-            continue; // bounds, rules, gates and schedules count where there are any
+            continue; // bounds, rules, gates, sequences and schedules count where there are any
         identity = hash_chain(identity, option->key, strlen(option->key));
         switch (option->type) {
         case OPTION_INT:
@@ -126,11 +126,22 @@ static uint64_t identity_of(const struct learner *learner) {
         identity = identity_add(identity, model->spec.fields[f].table);
         identity = identity_add(identity, model->field_offset[f]);
         identity = identity_add(identity, model->spec.fields[f].multi);
+        if (model->spec.fields[f].length == 0)
+            continue;
+        identity = identity_add(identity, model->spec.fields[f].length);
+        identity = identity_add(identity, model->spec.fields[f].target);
+        identity = identity_add(identity, model->spec.fields[f].timed);
     }
     if (model->unit_count > 0)
         identity = identity_add(identity, (uint64_t)model->spec.settings.gate_units);
     for (size_t i = 0; i < model->spec.settings.gate_fields.count; i++)
         identity = identity_add(identity, model->gate_fields[i]);
+    if (model->sequences.count > 0) {
+        const struct model_settings *settings = &model->spec.settings;
+        const int64_t numbers[] = {settings->sequences, settings->sequence_heads,
+                                   settings->sequence_hidden, settings->sequence_readout};
+        identity = hash_chain(identity, numbers, sizeof numbers);
+    }
     if (learner->settings.schedule != LEARNER_SCHEDULE_CONSTANT) {
         const struct learner_settings *settings = &learner->settings;
         const double numbers[] = {(double)settings->schedule, (double)settings->schedule_steps,

@@ -251,7 +251,7 @@ void learner_lane_forward(struct learner *learner, size_t item, size_t worker) {
         .stride = (size_t)learner->settings.batch_rows,
         .list_slots = learner->list_slots,
     };
-    inputs_gather(learner->model, learner->batch, &resolved, &learner->act, lane);
+    inputs_gather(learner->model, learner->batch, &resolved, &learner->act, lane, scratch);
     network_forward(learner->model, &learner->act, lane, scratch);
     losses_take(learner, lane, &learner->lane_reports[item]);
 }

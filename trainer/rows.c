@@ -18,44 +18,27 @@ static float float_at(const unsigned char *floats, size_t i) {
     return value;
 }
 
-// Room for `count` more ids behind those of the rows so far, in list column f.
-static enum status list_reserve(struct minibatch *batch, size_t f, size_t count,
-                                struct error *err) {
-    size_t begin = batch->list_begin[f * (batch->capacity + 1) + batch->rows];
-    size_t needed = begin + count;
-    if (needed > UINT32_MAX)
-        return error_set(err, STATUS_EXHAUSTED, "could not add a row: its lists hold too many ids");
-    if (needed <= batch->list_capacity[f])
-        return STATUS_OK;
-    size_t capacity = batch->list_capacity[f] == 0 ? 256 : batch->list_capacity[f];
-    while (capacity < needed)
-        capacity *= 2;
-    uint64_t *ids =
-        memory_resize(batch->list_ids[f], batch->list_capacity[f], capacity, sizeof *ids);
-    if (ids == NULL)
-        return error_no_memory(err, capacity * sizeof *ids, "a minibatch's lists");
-    batch->list_ids[f] = ids;
-    batch->list_capacity[f] = capacity;
-    return STATUS_OK;
-}
-
 static enum status lists_append(struct minibatch *batch, const struct model_spec *spec,
                                 const struct example *example, struct error *err) {
     const unsigned char *at = example->lists;
     size_t left = example->lists_length;
     for (size_t f = 0; f < spec->field_count - spec->categorical_count; f++) {
+        bool sequence = spec->fields[spec->categorical_count + f].length > 0;
+        size_t bytes = sequence ? EXAMPLE_ITEM_BYTES : 8;
         REQUIRE(left >= 4);
         size_t count = (size_t)little_endian(at, 4);
-        REQUIRE((left - 4) / 8 >= count);
-        enum status status = list_reserve(batch, f, count, err);
+        REQUIRE((left - 4) / bytes >= count);
+        enum status status = minibatch_list_reserve(batch, f, count, err);
         if (status != STATUS_OK)
             return status;
-        uint32_t *begin = &batch->list_begin[f * (batch->capacity + 1) + batch->rows];
-        for (size_t i = 0; i < count; i++)
-            batch->list_ids[f][begin[0] + i] = little_endian(at + 4 + 8 * i, 8);
-        begin[1] = begin[0] + (uint32_t)count;
-        at += 4 + 8 * count;
-        left -= 4 + 8 * count;
+        size_t begin = batch->list_begin[f * (batch->capacity + 1) + batch->rows];
+        for (size_t i = 0; i < count; i++) {
+            batch->list_ids[f][begin + i] = little_endian(at + 4 + 8 * i, 8);
+            batch->list_ages[f][begin + i] =
+                sequence ? (uint32_t)little_endian(at + 4 + 8 * count + 4 * i, 4) : 0;
+        }
+        at += 4 + bytes * count;
+        left -= 4 + bytes * count;
     }
     return STATUS_OK;
 }
@@ -91,11 +74,10 @@ enum status rows_copy(struct minibatch *into, const struct minibatch *from,
     REQUIRE(into->rows == 0 && rows <= into->capacity && rows <= from->rows);
     for (size_t f = 0; f < spec->field_count - spec->categorical_count; f++) {
         const uint32_t *begin = &from->list_begin[f * (from->capacity + 1)];
-        enum status status = list_reserve(into, f, begin[rows], err);
+        enum status status =
+            minibatch_list_append(into, f, from->list_ids[f], from->list_ages[f], begin[rows], err);
         if (status != STATUS_OK)
             return status;
-        if (begin[rows] > 0)
-            memcpy(into->list_ids[f], from->list_ids[f], begin[rows] * sizeof(uint64_t));
         memcpy(&into->list_begin[f * (into->capacity + 1)], begin, (rows + 1) * sizeof *begin);
     }
     for (size_t f = 0; f < spec->categorical_count; f++)
@@ -123,8 +105,11 @@ void rows_save(const struct minibatch *batch, const struct model_spec *spec, str
         for (size_t f = 0; f < spec->field_count - spec->categorical_count; f++) {
             const uint32_t *begin = &batch->list_begin[f * (capacity + 1) + row];
             wire_put_long(into, begin[1] - begin[0]);
+            bool sequence = spec->fields[spec->categorical_count + f].length > 0;
             for (uint32_t i = begin[0]; i < begin[1]; i++)
                 wire_put_fixed64(into, batch->list_ids[f][i]);
+            for (uint32_t i = begin[0]; sequence && i < begin[1]; i++)
+                wire_put_long(into, batch->list_ages[f][i]);
         }
         for (size_t task = 0; task < spec->task_count; task++) {
             wire_put_float(into, batch->labels[task * capacity + row]);
@@ -148,13 +133,15 @@ static enum status row_load(struct minibatch *batch, const struct model_spec *sp
             in->bad = true;
             return STATUS_OK;
         }
-        enum status status = list_reserve(batch, f, (size_t)count, err);
+        enum status status = minibatch_list_reserve(batch, f, (size_t)count, err);
         if (status != STATUS_OK)
             return status;
-        uint32_t *begin = &batch->list_begin[f * (capacity + 1) + row];
+        size_t begin = batch->list_begin[f * (capacity + 1) + row];
+        bool sequence = spec->fields[spec->categorical_count + f].length > 0;
         for (size_t i = 0; i < (size_t)count; i++)
-            batch->list_ids[f][begin[0] + i] = wire_get_fixed64(in);
-        begin[1] = begin[0] + (uint32_t)count;
+            batch->list_ids[f][begin + i] = wire_get_fixed64(in);
+        for (size_t i = 0; i < (size_t)count; i++)
+            batch->list_ages[f][begin + i] = sequence ? (uint32_t)wire_get_long(in) : 0;
     }
     for (size_t task = 0; task < spec->task_count; task++) {
         batch->labels[task * capacity + row] = wire_get_float(in);

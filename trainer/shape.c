@@ -30,9 +30,19 @@ _Static_assert((int)SPEC_FNW == (int)MODEL_LABELS_FNW && (int)SPEC_FNC == (int)M
                    (int)SPEC_DEFER == (int)MODEL_LABELS_DEFER,
                "one list of policies");
 
+// Its target is the first categorical field of its table.
+static void sequence_fill(const struct spec_feature *feature, const struct model_field *fields,
+                          size_t categorical, struct model_field *field) {
+    field->length = (uint32_t)feature->length_max;
+    field->timed = feature->times[0] != '\0';
+    for (size_t f = categorical; f > 0; f--)
+        if (fields[f - 1].table == field->table)
+            field->target = (uint32_t)f;
+}
+
 enum status shape_of_spec(const struct spec *spec, const struct model_settings *settings,
                           struct arena *arena, struct model_spec *ret_shape, struct error *err) {
-    static const enum spec_feature_kind kinds[] = {SPEC_CATEGORICAL, SPEC_MULTI};
+    static const enum spec_feature_kind kinds[] = {SPEC_CATEGORICAL, SPEC_MULTI, SPEC_SEQUENCE};
     struct model_spec shape = {
         .categorical_count = spec_kind_count(spec, SPEC_CATEGORICAL),
         .numeric_count = spec_kind_count(spec, SPEC_NUMERIC),
@@ -44,7 +54,7 @@ enum status shape_of_spec(const struct spec *spec, const struct model_settings *
     const char **vocabularies = arena_get(arena, count + 1, sizeof *vocabularies);
     if (fields == NULL || vocabularies == NULL)
         return error_no_memory(err, count * sizeof *fields, "the model's fields");
-    for (size_t k = 0; k < 2; k++) {
+    for (size_t k = 0; k < 3; k++) {
         for (size_t i = 0; i < count; i++) {
             const struct spec_feature *feature = spec_feature_at(spec, i);
             if (feature->kind != (int)kinds[k])
@@ -56,8 +66,10 @@ enum status shape_of_spec(const struct spec *spec, const struct model_settings *
                 .table =
                     table_of(vocabularies, fields, at, feature->vocabulary, &shape.table_count),
                 .dimension = (uint32_t)feature->dimension,
-                .multi = kinds[k] == SPEC_MULTI,
+                .multi = kinds[k] != SPEC_CATEGORICAL,
             };
+            if (kinds[k] == SPEC_SEQUENCE)
+                sequence_fill(feature, fields, shape.categorical_count, &fields[at]);
         }
     }
     shape.fields = fields;

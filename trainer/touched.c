@@ -229,6 +229,39 @@ static enum status collect_list(struct collecting *job, const struct touched_sou
     return STATUS_OK;
 }
 
+// The places of a sequence, which no wide weight reads.
+static enum status collect_sequence(struct collecting *job, const struct touched_source *source,
+                                    const struct sequence *sequence) {
+    const struct minibatch *batch = source->batch;
+    size_t list = sequence->list, most = sequence->places - 1, rows_max = source->act->rows_max;
+    const uint32_t *begin = batch->list_begin + list * (batch->capacity + 1);
+    uint32_t *slots = source->list_slots[list];
+    for (size_t row = 0; row < batch->rows; row++) {
+        size_t position = source->positions[row], end = begin[row + 1], first = begin[row];
+        first = end - first > most ? end - most : first;
+        if (sequence->target != NETWORK_NONE) {
+            // Made by its own field, if at all, before this.
+            uint64_t id = batch->ids[sequence->target * batch->capacity + row];
+            uint32_t slot = job->making ? TABLE_DEFAULT_SLOT
+                                        : network_row_find(job->model, job->touched->table, id,
+                                                           source->domains[row]);
+            occur(job, slot, sequence_at(sequence, rows_max, position, 0), TOUCHED_ITEM, (real)1);
+        }
+        for (size_t i = first; i < end; i++) {
+            uint64_t id = batch->list_ids[list][i];
+            if (job->making && row_lacks(job, id, slots[i])) {
+                enum status status =
+                    row_make(job, id, source->domains[row], !batch->repeats[row], &slots[i]);
+                if (status != STATUS_OK)
+                    return status;
+            }
+            occur(job, slots[i], sequence_at(sequence, rows_max, position, 1 + i - first),
+                  TOUCHED_ITEM, (real)1);
+        }
+    }
+    return STATUS_OK;
+}
+
 // Brings the occurrences of each row together, in the order found.
 static void occurrences_sort(struct touched *touched, size_t count) {
     uint32_t at = 0;
@@ -248,9 +281,13 @@ static enum status collect_fields(struct collecting *job) {
     const struct model_spec *spec = &job->model->spec;
     enum status status = STATUS_OK;
     for (size_t f = 0; f < spec->field_count && status == STATUS_OK; f++)
-        if (spec->fields[f].table == job->touched->table)
+        if (spec->fields[f].table == job->touched->table && spec->fields[f].length == 0)
             status = spec->fields[f].multi ? collect_list(job, job->source, f)
                                            : collect_field(job, job->source, f);
+    const struct sequences *sequences = &job->model->sequences;
+    for (size_t s = 0; s < sequences->count && status == STATUS_OK; s++)
+        if (spec->fields[sequences->items[s].field].table == job->touched->table)
+            status = collect_sequence(job, job->source, &sequences->items[s]);
     return status;
 }
 
@@ -280,16 +317,25 @@ void touched_collect(struct touched *touched, struct model *model,
 
 enum { SUM_AHEAD = 8 }; // slopes of a row's occurrences lie anywhere
 
-static inline const real *slope_at(const struct occurrence *place, const real *slopes,
-                                   size_t columns, const real *id_slopes, size_t id_stride) {
-    return place->column == TOUCHED_ID ? id_slopes + place->position * id_stride
-                                       : slopes + place->position * columns + place->column;
+// Where slopes of one pass lie.
+struct slopes {
+    const real *input;
+    size_t columns;
+    const real *ids;
+    size_t id_stride;
+    const real *items;
+};
+
+static inline const real *slope_at(const struct occurrence *place, const struct slopes *of) {
+    if (place->column == TOUCHED_ITEM)
+        return of->items + place->position;
+    return place->column == TOUCHED_ID ? of->ids + place->position * of->id_stride
+                                       : of->input + place->position * of->columns + place->column;
 }
 
 VECTOR_CLONES
-static void sum_rows(const struct touched *touched, const struct model *model, const real *slopes,
-                     size_t columns, const real *id_slopes, size_t pass, size_t first,
-                     size_t count) {
+static void sum_rows(const struct touched *touched, const struct model *model,
+                     const struct slopes *slopes, size_t pass, size_t first, size_t count) {
     size_t dimension = model->table_dimension[touched->table];
     for (size_t u = first; u < first + count; u++) {
         real *restrict sum = touched->gradients + u * touched->stride + pass * dimension;
@@ -297,10 +343,8 @@ static void sum_rows(const struct touched *touched, const struct model *model, c
         for (uint32_t i = touched->begin[u]; i < touched->begin[u + 1]; i++) {
             const struct occurrence *place = &touched->occurrences[i];
             if (i + SUM_AHEAD < touched->begin[touched->count])
-                __builtin_prefetch(
-                    slope_at(place + SUM_AHEAD, slopes, columns, id_slopes, model->id_stride));
-            const real *restrict slope =
-                slope_at(place, slopes, columns, id_slopes, model->id_stride);
+                __builtin_prefetch(slope_at(place + SUM_AHEAD, slopes));
+            const real *restrict slope = slope_at(place, slopes);
             for (size_t c = 0; c < dimension; c++)
                 sum[c] += place->share * slope[c];
         }
@@ -318,6 +362,8 @@ static void sum_wide(const struct touched *touched, const struct model *model,
             memset(sum, 0, tasks * sizeof *sum);
         for (uint32_t i = touched->begin[u]; i < touched->begin[u + 1]; i++) {
             struct occurrence place = touched->occurrences[i];
+            if (place.column == TOUCHED_ITEM)
+                continue;
             const real *slopes = place.column == TOUCHED_ID ? act->ids.wide : rows;
             for (size_t k = 0; k < tasks; k++)
                 sum[k] += place.share * slopes[place.position * tasks + k];
@@ -331,10 +377,14 @@ void touched_sum(const struct touched *touched, const struct model *model,
     for (size_t pass = 0; pass < touched->passes; pass++) {
         if (!active_passes[pass])
             continue;
-        const real *slopes =
-            act->raw ? act->raw_slopes[pass] : activations_slope(act, model, pass, 0);
-        sum_rows(touched, model, slopes, act->raw ? model->embedded : model->columns,
-                 act->ids.slopes ? act->ids.slopes[pass] : NULL, pass, first, count);
+        const struct slopes slopes = {
+            .input = act->raw ? act->raw_slopes[pass] : activations_slope(act, model, pass, 0),
+            .columns = act->raw ? model->embedded : model->columns,
+            .ids = act->ids.slopes ? act->ids.slopes[pass] : NULL,
+            .id_stride = model->id_stride,
+            .items = act->sequences.slopes ? act->sequences.slopes[pass] : NULL,
+        };
+        sum_rows(touched, model, &slopes, pass, first, count);
     }
     // Logits have slopes a pass where tasks are related; else one plane holds those of all.
     size_t passes = model->related ? touched->passes : 1;

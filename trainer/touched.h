@@ -11,9 +11,11 @@
 #include "trainer/life.h"
 
 #define TOUCHED_ID UINT32_MAX
+#define TOUCHED_ITEM (UINT32_MAX - 1)
 struct occurrence {
-    uint32_t position; // of the activations, or of their ids
-    uint32_t column;   // of the input plane; TOUCHED_ID: all rows of an id of a lane
+    uint32_t position; // of the activations, or of their ids, or of their sequences' items
+    uint32_t column;   // of the input plane; TOUCHED_ID: all rows of an id of a lane; TOUCHED_ITEM:
+                       // an item of a sequence, `position` is its first element
     real share;        // 1, or 1 / length in a mean-pooled list
 };
 struct room { // a growing array

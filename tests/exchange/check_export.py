@@ -70,7 +70,7 @@ def logits_of(tensors, described):
     count = len(tensors["examples.ids"])
     multi = sum(1 for _, _, listed in shape.fields if listed)
     lists = [[[] for _ in range(count)] for _ in range(multi)]
-    for row, field, value in tensors["examples.lists"]:
+    for row, field, value, _ in tensors["examples.lists"]:
         lists[int(field)][int(row)].append(int(value))
     batch = {"ids": tensors["examples.ids"].T, "lists": lists, "numbers": tensors["examples.numbers"].T,
              "domains": tensors["examples.domains"][:, 0].astype(int)}

@@ -11,7 +11,7 @@
 #include "stage/journal.h"
 #include "tests/fuzz/fuzz.h"
 
-static const struct example_shape shape = {77, 2, 1, 1, 2};
+static const struct example_shape shape = {77, 2, 1, 1, 1, 2};
 
 static void journal_try(const uint8_t *bytes, size_t length) {
     struct journal_record record, again;
@@ -157,7 +157,8 @@ static void control_seeds(void) {
 }
 
 void fuzz_seeds(void (*emit)(const void *bytes, size_t length)) {
-    static const unsigned char bytes[32] = {1}, list[12] = {1, 0, 0, 0, 9};
+    static const unsigned char bytes[32] = {1},
+                               list[28] = {1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 7};
     static const char spec[] = "\4{\"features\":[{\"name\":\"u\",\"kind\":\"categorical\","
                                "\"dimension\":4}],\"tasks\":[{\"name\":\"click\"}]}";
     const struct example example = {.kind = EXAMPLE_SCORE | EXAMPLE_FINAL,

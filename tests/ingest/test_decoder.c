@@ -295,7 +295,7 @@ static void a_record_of_many_events_gives_the_good_and_counts_the_bad(void **sta
     assert_true(seen_number(&f.seen[0], 0) == 5.0f);
     assert_int_equal(f.seen[0].event.columns.lists_length, 4 + 16);
     assert_int_equal(f.seen[0].lists[0], 2);
-    assert_int_equal(decoder_values_cut(f.decoder), 1);
+    assert_int_equal(decoder_counts(f.decoder).values_cut, 1);
     assert_int_equal(f.seen[0].event.mask, 1);
     assert_true(f.seen[0].event.values[0] == 1 && f.seen[1].event.values[0] == 0);
     assert_int_equal(f.seen[1].event.columns.lists_length, 4);

@@ -16,11 +16,18 @@ static const struct model_field fields[] = {
     {.name = "user id", .table = 0, .dimension = 16},
     {.name = "100% odd\n\xc3\xb6", .table = 1, .dimension = 8},
     {.name = "history", .table = 1, .dimension = 8, .multi = true},
+    {.name = "before",
+     .table = 1,
+     .dimension = 8,
+     .multi = true,
+     .length = 20,
+     .target = 2,
+     .timed = true},
 };
 static const char *gates[] = {"100% odd\n\xc3\xb6", "history"};
 static const struct model_spec spec = {
     .fields = fields,
-    .field_count = 3,
+    .field_count = 4,
     .categorical_count = 2,
     .numeric_count = 4,
     .task_count = 3,
@@ -30,6 +37,8 @@ static const struct model_spec spec = {
     .labels = {MODEL_LABELS_WAIT, MODEL_LABELS_ES_DFM, MODEL_LABELS_FNC},
     .settings = {.sharing = MODEL_OMOE,
                  .levels = 1,
+                 .sequence_heads = 4,
+                 .sequence_hidden = 32,
                  .experts = 8,
                  .expert_layers = {experts, 2},
                  .tower_layers = {towers, 1},
@@ -79,13 +88,16 @@ static void what_is_written_is_read_back_exactly(void **state) {
     if (spec_text_read((const char *)text.data, text.length, &arena, &read, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     text_equals(&read);
-    assert_int_equal(read.field_count, 3);
+    assert_int_equal(read.field_count, 4);
     assert_int_equal(read.categorical_count, 2);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         assert_string_equal(read.fields[i].name, fields[i].name);
         assert_int_equal(read.fields[i].table, fields[i].table);
         assert_int_equal(read.fields[i].dimension, fields[i].dimension);
         assert_int_equal(read.fields[i].multi, fields[i].multi);
+        assert_int_equal(read.fields[i].length, fields[i].length);
+        assert_int_equal(read.fields[i].target, fields[i].target);
+        assert_int_equal(read.fields[i].timed, fields[i].timed);
     }
     assert_int_equal(read.numeric_count, 4);
     assert_int_equal(read.task_count, 3);

@@ -12,13 +12,17 @@
 #include "base/disk.h"
 #include "record/example.h"
 
-static const struct example_shape shape = {
-    .fingerprint = 0x1122334455667788u, .categorical = 2, .numeric = 1, .multi = 1, .tasks = 3};
+static const struct example_shape shape = {.fingerprint = 0x1122334455667788u,
+                                           .categorical = 2,
+                                           .numeric = 1,
+                                           .multi = 1,
+                                           .sequences = 1,
+                                           .tasks = 3};
 
 static struct example sample(void) {
     static const uint64_t ids[2] = {7, UINT64_MAX};
     static const float numbers[1] = {1.5F}, labels[3] = {1, 0, 1}, weights[3] = {1, 2, .5F};
-    static unsigned char lists[4 + 2 * 8] = {2};
+    static unsigned char lists[4 + 2 * 8 + 4 + 3 * EXAMPLE_ITEM_BYTES] = {2, [20] = 3};
     return (struct example){.kind = EXAMPLE_LEARN | EXAMPLE_FINAL,
                             .impression = 42,
                             .user = 43,

@@ -67,6 +67,8 @@ static void each_mistake_is_named(void **state) {
         {"input: clicks, window", "window", "needs `input`"},
         {"input: clicks,", "input: clicks, when_path: kind,", "when_equals"},
         {"kind: multi", "kind: many", "many"},
+        {"kind: multi", "kind: multi, times: t", "only their items have times"},
+        {"kind: multi", "kind: sequence, length_max: 1025", "at most 1024 items"},
         {"dimension: 8", "dimension: 0", "dimension"},
         {"weight: .3", "weight: -1", "weight"},
         {"weight: .3", "labels: soon", "soon"},
@@ -111,15 +113,11 @@ static void the_fingerprint_follows_what_examples_depend_on(void **state) {
         const char *what, *with;
         bool changes;
     } cases[] = {
-        {"name: item,", "name: thing,", true},
-        {"kind: multi", "kind: categorical", true},
-        {"vocabulary: item,", "vocabulary: other,", true},
-        {"name: buy,", "name: purchase,", true},
-        {"path: user.id", "path: u", false},
-        {"window: 5m", "window: 6m", false},
-        {"weight: .3", "weight: .4", false},
-        {"weight: .3", "labels: fnw", false},
-        {"domain: tab", "domain: page", false},
+        {"name: item,", "name: thing,", true},   {"kind: multi", "kind: categorical", true},
+        {"kind: multi", "kind: sequence", true}, {"vocabulary: item,", "vocabulary: other,", true},
+        {"name: buy,", "name: purchase,", true}, {"path: user.id", "path: u", false},
+        {"window: 5m", "window: 6m", false},     {"weight: .3", "weight: .4", false},
+        {"weight: .3", "labels: fnw", false},    {"domain: tab", "domain: page", false},
     };
     struct spec spec;
     struct error err;
@@ -141,6 +139,24 @@ static void ids_depend_on_text_and_vocabulary_alone(void **state) {
     // Pinned: rows in logs and in Redis are found by it.
     assert_true(spec_id("item", "12", 2) == UINT64_C(0xffd341157a421300));
     assert_true(spec_id("", "", 0) != 0);
+}
+
+static void the_json_form_keeps_a_sequence(void **state) {
+    (void)state;
+    struct spec spec, again;
+    struct error err;
+    struct buffer json;
+    buffer_init(&json);
+    assert_int_equal(parse("kind: multi", "kind: sequence, times: history.at", &spec, &err),
+                     STATUS_OK);
+    assert_int_equal(spec_kind_count(&spec, SPEC_SEQUENCE), 1);
+    assert_int_equal(spec_to_json(&spec, &json, &err), STATUS_OK);
+    assert_int_equal(spec_from_json((const char *)json.data, json.length, &run, &again, &err),
+                     STATUS_OK);
+    assert_true(spec_fingerprint(&again) == spec_fingerprint(&spec));
+    assert_int_equal(spec_feature_at(&again, 2)->kind, SPEC_SEQUENCE);
+    assert_string_equal(spec_feature_at(&again, 2)->times, "history.at");
+    buffer_deinit(&json);
 }
 
 static void the_json_form_gives_the_same_spec(void **state) {
@@ -188,6 +204,7 @@ int main(void) {
         TEST(what_is_left_out_takes_the_features_name),
         TEST(the_fingerprint_follows_what_examples_depend_on),
         TEST(ids_depend_on_text_and_vocabulary_alone),
+        TEST(the_json_form_keeps_a_sequence),
         TEST(the_json_form_gives_the_same_spec),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,6 +58,15 @@ def softmax(x):
     return Node(y, ((x, lambda d: y * (d - (d * y).sum(axis=1, keepdims=True))),))
 
 
+def power(x, exponent):
+    return Node(x.value ** exponent,
+                ((x, lambda d: d * exponent * x.value ** (exponent - 1)),))
+
+
+def transpose(x):
+    return Node(x.value.T, ((x, lambda d: d.T),))
+
+
 def sigmoid(x):
     y = 1 / (1 + np.exp(-x.value))
     return Node(y, ((x, lambda d: d * y * (1 - y)),))

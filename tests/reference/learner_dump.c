@@ -5,258 +5,19 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "trainer/learner_inside.h"
-
-enum { TASKS = 3, HEADS = 2 * TASKS, TABLES = 2, IDS = 40, NUMERIC = 2, BATCH = 24 };
-
-static int64_t experts_one[] = {7}, experts_two[] = {8, 5}, towers[] = {4}, auxiliary[] = {3};
-
-static const char *gate_fields[] = {"user", "seen"};
-
-struct named_case {
-    const char *name;
-    struct model_settings model;
-    struct learner_settings learner;
-};
-#define ADAGRAD                                                                                    \
-    .batch_rows = BATCH, .lanes = 3, .threads = 2, .optimiser = LEARNER_ADAGRAD,                   \
-    .learning_rate = .05, .accumulator_init = 1e-8, .row_optimiser = LEARNER_ROW_ADAGRAD,          \
-    .row_learning_rate = .1, .wide_learning_rate = .1, .gradient_clip = INFINITY, .relax = .7,     \
-    .beta = .9, .balance_limit = 10
-#define ADAM                                                                                       \
-    .batch_rows = BATCH, .lanes = 2, .threads = 2, .optimiser = LEARNER_ADAM,                      \
-    .learning_rate = .01, .row_optimiser = LEARNER_ROW_ADAM, .row_learning_rate = .02,             \
-    .wide_learning_rate = .02, .gradient_clip = INFINITY, .relax = .7, .beta = .9,                 \
-    .balance_limit = 10
-#define METABALANCE(which) .balance = LEARNER_BALANCE_METABALANCE, .strategy = which
-#define BALANCE(which)                                                                             \
-    .balance = which, .caution = .5, .temperature = 2, .balance_window = 4, .balance_rate = .025,  \
-    .balance_decay = .001
-#define EMBEDDING .embedding_init = .1, .seed = 5
-#define STAR                                                                                       \
-    .domains = MODEL_DOMAINS_STAR, .domains_max = 3, .star_towers = true, .auxiliary = true,       \
-    .auxiliary_layers = {auxiliary, 1}
-#define PEPNET                                                                                     \
-    .domains = MODEL_DOMAINS_PEPNET, .domains_max = 3, .gate_units = 3,                            \
-    .gate_fields = {gate_fields, 2}
-#define ONE_LAYER .expert_layers = {experts_one, 1}, .tower_layers = {towers, 1}
-#define TWO_LAYERS .expert_layers = {experts_two, 2}, .tower_layers = {towers, 1}
-static const struct named_case cases[] = {
-    {"shared_bottom",
-     {.sharing = MODEL_SHARED_BOTTOM, ONE_LAYER, EMBEDDING, .wide = true},
-     {ADAGRAD}},
-    {"omoe_two_layers", {.sharing = MODEL_OMOE, .experts = 3, TWO_LAYERS, EMBEDDING}, {ADAGRAD}},
-    {"mmoe_adam",
-     {.sharing = MODEL_MMOE, .experts = 3, TWO_LAYERS, EMBEDDING, .wide = true},
-     {ADAM}},
-    {"mmoe_rows_full",
-     {.sharing = MODEL_MMOE, .experts = 2, ONE_LAYER, EMBEDDING, .wide = true},
-     {.batch_rows = BATCH,
-      .lanes = 4,
-      .threads = 1,
-      .optimiser = LEARNER_ADAM,
-      .learning_rate = .01,
-      .accumulator_init = .01,
-      .row_optimiser = LEARNER_ROW_ADAGRAD_FULL,
-      .row_learning_rate = .1,
-      .wide_learning_rate = .1,
-      .gradient_clip = INFINITY}},
-    {"mmoe_clipped",
-     {.sharing = MODEL_MMOE, .experts = 2, ONE_LAYER, EMBEDDING, .wide = true},
-     {.batch_rows = BATCH,
-      .lanes = 3,
-      .threads = 1,
-      .optimiser = LEARNER_ADAGRAD,
-      .learning_rate = .05,
-      .accumulator_init = .01,
-      .row_optimiser = LEARNER_ROW_ADAGRAD,
-      .row_learning_rate = .1,
-      .wide_learning_rate = .1,
-      .gradient_clip = .02}},
-    {"mmoe_inverse_sqrt",
-     {.sharing = MODEL_MMOE, .experts = 2, ONE_LAYER, EMBEDDING, .wide = true},
-     {ADAGRAD, .schedule = LEARNER_SCHEDULE_INVERSE_SQRT, .schedule_steps = 10,
-      .learning_rate_floor = .02}},
-    {"shared_bottom_step_adam",
-     {.sharing = MODEL_SHARED_BOTTOM, TWO_LAYERS, EMBEDDING, .wide = true},
-     {ADAM, .schedule = LEARNER_SCHEDULE_STEP, .schedule_steps = 20, .schedule_decay = .7,
-      .learning_rate_floor = .003}},
-    {"mmoe_metabalance_a",
-     {.sharing = MODEL_MMOE, .experts = 3, ONE_LAYER, EMBEDDING, .wide = true},
-     {ADAGRAD, METABALANCE(LEARNER_STRATEGY_A)}},
-    {"mmoe_metabalance_b",
-     {.sharing = MODEL_MMOE, .experts = 3, ONE_LAYER, EMBEDDING, .wide = true},
-     {ADAGRAD, METABALANCE(LEARNER_STRATEGY_B)}},
-    {"mmoe_metabalance_c_adam",
-     {.sharing = MODEL_MMOE, .experts = 3, TWO_LAYERS, EMBEDDING, .wide = true},
-     {ADAM, METABALANCE(LEARNER_STRATEGY_C)}},
-    {"mmoe_pcgrad",
-     {.sharing = MODEL_MMOE, .experts = 3, ONE_LAYER, EMBEDDING, .wide = true},
-     {ADAGRAD, BALANCE(LEARNER_BALANCE_PCGRAD)}},
-    {"star_normed_pcgrad_adam",
-     {.sharing = MODEL_OMOE,
-      .experts = 2,
-      TWO_LAYERS,
-      EMBEDDING,
-      STAR,
-      .star_trunk = true,
-      .norm = MODEL_NORM_MOVING},
-     {ADAM, BALANCE(LEARNER_BALANCE_PCGRAD)}},
-    {"mmoe_cagrad",
-     {.sharing = MODEL_MMOE, .experts = 3, ONE_LAYER, EMBEDDING, .wide = true},
-     {ADAGRAD, BALANCE(LEARNER_BALANCE_CAGRAD)}},
-    {"shared_bottom_mgda",
-     {.sharing = MODEL_SHARED_BOTTOM, TWO_LAYERS, EMBEDDING},
-     {ADAGRAD, BALANCE(LEARNER_BALANCE_MGDA)}},
-    {"mmoe_imtl_g_adam",
-     {.sharing = MODEL_MMOE, .experts = 3, TWO_LAYERS, EMBEDDING, .wide = true},
-     {ADAM, BALANCE(LEARNER_BALANCE_IMTL_G)}},
-    {"mmoe_uncertainty",
-     {.sharing = MODEL_MMOE, .experts = 2, ONE_LAYER, EMBEDDING, .wide = true},
-     {ADAGRAD, BALANCE(LEARNER_BALANCE_UNCERTAINTY)}},
-    {"mmoe_dwa",
-     {.sharing = MODEL_MMOE, .experts = 2, ONE_LAYER, EMBEDDING, .wide = true},
-     {ADAGRAD, BALANCE(LEARNER_BALANCE_DWA)}},
-    {"star_normed_famo",
-     {.sharing = MODEL_MMOE,
-      .experts = 2,
-      ONE_LAYER,
-      EMBEDDING,
-      STAR,
-      .star_trunk = true,
-      .norm = MODEL_NORM_MOVING},
-     {ADAGRAD, BALANCE(LEARNER_BALANCE_FAMO)}},
-    {"cgc",
-     {.sharing = MODEL_PLE,
-      .experts = 2,
-      .task_experts = 2,
-      .levels = 1,
-      TWO_LAYERS,
-      EMBEDDING,
-      .wide = true},
-     {ADAGRAD}},
-    {"ple_two_levels_star_metabalance",
-     {.sharing = MODEL_PLE,
-      .experts = 2,
-      .task_experts = 1,
-      .levels = 2,
-      TWO_LAYERS,
-      EMBEDDING,
-      STAR,
-      .star_trunk = true},
-     {ADAGRAD, METABALANCE(LEARNER_STRATEGY_C)}},
-    {"ple_three_levels_pcgrad_adam",
-     {.sharing = MODEL_PLE, .experts = 1, .task_experts = 1, .levels = 3, ONE_LAYER, EMBEDDING},
-     {ADAM, BALANCE(LEARNER_BALANCE_PCGRAD)}},
-    {"esmm",
-     {.sharing = MODEL_SHARED_BOTTOM, .relation = MODEL_ESMM, ONE_LAYER, EMBEDDING, .wide = true},
-     {ADAGRAD}},
-    {"esmm_chain_mmoe_star_metabalance",
-     {.sharing = MODEL_MMOE,
-      .experts = 2,
-      .relation = MODEL_ESMM,
-      TWO_LAYERS,
-      EMBEDDING,
-      STAR,
-      .wide = true},
-     {ADAGRAD, METABALANCE(LEARNER_STRATEGY_C)}},
-    {"esmm_ple_imtl_g_adam",
-     {.sharing = MODEL_PLE,
-      .experts = 1,
-      .task_experts = 1,
-      .levels = 2,
-      .relation = MODEL_ESMM,
-      ONE_LAYER,
-      EMBEDDING,
-      .wide = true},
-     {ADAM, BALANCE(LEARNER_BALANCE_IMTL_G)}},
-    {"pepnet", {.sharing = MODEL_SHARED_BOTTOM, ONE_LAYER, EMBEDDING, PEPNET}, {ADAGRAD}},
-    {"pepnet_mmoe_normed_adam",
-     {.sharing = MODEL_MMOE,
-      .experts = 2,
-      TWO_LAYERS,
-      EMBEDDING,
-      PEPNET,
-      .norm = MODEL_NORM_MOVING,
-      .wide = true},
-     {ADAM}},
-    {"epnet_ple_metabalance",
-     {.sharing = MODEL_PLE,
-      .experts = 1,
-      .task_experts = 1,
-      .levels = 2,
-      ONE_LAYER,
-      EMBEDDING,
-      .domains = MODEL_DOMAINS_PEPNET,
-      .domains_max = 3,
-      .gate_units = 4},
-     {ADAGRAD, METABALANCE(LEARNER_STRATEGY_C)}},
-    {"pepnet_esmm_imtl_g",
-     {.sharing = MODEL_OMOE,
-      .experts = 2,
-      .relation = MODEL_ESMM,
-      ONE_LAYER,
-      EMBEDDING,
-      PEPNET,
-      .wide = true},
-     {ADAGRAD, BALANCE(LEARNER_BALANCE_IMTL_G)}},
-    {"star", {.sharing = MODEL_SHARED_BOTTOM, ONE_LAYER, EMBEDDING, STAR}, {ADAGRAD}},
-    {"star_trunk_normed_adam",
-     {.sharing = MODEL_MMOE,
-      .experts = 2,
-      TWO_LAYERS,
-      EMBEDDING,
-      STAR,
-      .star_trunk = true,
-      .norm = MODEL_NORM_MOVING,
-      .wide = true},
-     {ADAM}},
-    {"star_normed_metabalance",
-     {.sharing = MODEL_MMOE,
-      .experts = 2,
-      ONE_LAYER,
-      EMBEDDING,
-      STAR,
-      .star_trunk = true,
-      .norm = MODEL_NORM_MOVING,
-      .wide = true},
-     {ADAGRAD, METABALANCE(LEARNER_STRATEGY_C)}},
-    {"fnw_and_wait_adam",
-     {.sharing = MODEL_MMOE, .experts = 2, ONE_LAYER, EMBEDDING, .wide = true},
-     {ADAM}},
-    {"es_dfm_and_defer",
-     {.sharing = MODEL_MMOE, .experts = 2, TWO_LAYERS, EMBEDDING, .wide = true},
-     {ADAGRAD, .late_learning_rate = .05}},
-    {"defer_star_normed_metabalance",
-     {.sharing = MODEL_SHARED_BOTTOM, ONE_LAYER, EMBEDDING, STAR, .norm = MODEL_NORM_MOVING},
-     {ADAGRAD, METABALANCE(LEARNER_STRATEGY_C), .late_learning_rate = .02}},
-    {"es_dfm_esmm_ple_famo",
-     {.sharing = MODEL_PLE,
-      .experts = 1,
-      .task_experts = 1,
-      .levels = 2,
-      .relation = MODEL_ESMM,
-      ONE_LAYER,
-      EMBEDDING,
-      .wide = true},
-     {ADAGRAD, BALANCE(LEARNER_BALANCE_FAMO), .late_learning_rate = .05}},
-};
-
-// Label policies of the cases that do not wait: enum model_labels.
-static const struct {
-    const char *name;
-    uint32_t labels[TASKS];
-} policies[] = {
-    {"fnw_and_wait_adam", {MODEL_LABELS_WAIT, MODEL_LABELS_FNW, MODEL_LABELS_FNC}},
-    {"es_dfm_and_defer", {MODEL_LABELS_ES_DFM, MODEL_LABELS_DEFER, MODEL_LABELS_WAIT}},
-    {"defer_star_normed_metabalance", {MODEL_LABELS_FNW, MODEL_LABELS_DEFER, MODEL_LABELS_ES_DFM}},
-    {"es_dfm_esmm_ple_famo", {MODEL_LABELS_WAIT, MODEL_LABELS_ES_DFM, MODEL_LABELS_DEFER}},
-};
+#include "tests/reference/learner_cases.h"
 
 static const struct model_field fields[] = {
     {.name = "user", .table = 0, .dimension = 4},
     {.name = "item", .table = 1, .dimension = 3},
     {.name = "seen", .table = 1, .dimension = 3, .multi = true},
+    {.name = "before",
+     .table = 1,
+     .dimension = 3,
+     .multi = true,
+     .length = LENGTH,
+     .target = 2,
+     .timed = true},
 };
 static const double task_weights[TASKS] = {1, .5, 2};
 
@@ -322,7 +83,21 @@ static void settings_print(const struct option_table *table, const void *setting
     }
 }
 
-static void batch_fill(struct minibatch *batch, struct rng *rng, uint64_t step) {
+// Up to two more items than the model reads.
+static void history_fill(struct minibatch *batch, struct rng *rng, uint64_t most) {
+    uint64_t ids[LENGTH + 2];
+    uint32_t ages[LENGTH + 2];
+    size_t length = (size_t)rng_below(rng, LENGTH + 3);
+    uint32_t age = 0;
+    for (size_t i = length; i-- > 0;) {
+        ids[i] = 1 + rng_below(rng, most);
+        ages[i] = age += (uint32_t)rng_below(rng, 300);
+    }
+    struct error err;
+    must(minibatch_list_append(batch, 1, ids, ages, length, &err), &err);
+}
+
+static void batch_fill(struct minibatch *batch, struct rng *rng, uint64_t step, bool sequences) {
     minibatch_reset(batch);
     // The last minibatch is a short one; now and then a task has no label at all.
     size_t rows = step % 17 == 16 ? BATCH / 3 : BATCH;
@@ -336,7 +111,9 @@ static void batch_fill(struct minibatch *batch, struct rng *rng, uint64_t step) 
         for (size_t i = 0; i < length; i++)
             listed[i] = 1 + rng_below(rng, IDS - 1);
         struct error err;
-        must(minibatch_list_append(batch, 0, listed, length, &err), &err);
+        must(minibatch_list_append(batch, 0, listed, NULL, length, &err), &err);
+        if (sequences)
+            history_fill(batch, rng, most < IDS ? most : IDS - 1);
         batch->numbers[r] = rng_below(rng, 5) == 0 ? NAN : (float)(3 * rng_normal(rng));
         batch->numbers[batch->capacity + r] = (float)rng_exponential(rng);
         batch->domains[r] = (uint32_t)rng_below(rng, step % 5 == 0 ? 2 : 4);
@@ -369,7 +146,7 @@ static void floats_print(const char *name, const float *values, size_t count, si
     printf("],");
 }
 
-static void batch_print(const struct minibatch *batch, size_t labels) {
+static void batch_print(const struct minibatch *batch, size_t labels, size_t lists) {
     size_t stride = batch->capacity;
     printf("{\"ids\":[");
     for (size_t f = 0; f < 2; f++) {
@@ -378,14 +155,27 @@ static void batch_print(const struct minibatch *batch, size_t labels) {
             printf("%s%" PRIu64, r ? "," : "", batch->ids[f * stride + r]);
         printf("]");
     }
-    printf("],\"lists\":[[");
-    for (size_t r = 0; r < batch->rows; r++) {
-        printf("%s[", r ? "," : "");
-        for (uint32_t i = batch->list_begin[r]; i < batch->list_begin[r + 1]; i++)
-            printf("%s%" PRIu64, i > batch->list_begin[r] ? "," : "", batch->list_ids[0][i]);
+    printf("],\"lists\":[");
+    for (size_t f = 0; f < lists; f++) {
+        printf("%s[", f ? "," : "");
+        const uint32_t *begin = batch->list_begin + f * (stride + 1);
+        for (size_t r = 0; r < batch->rows; r++) {
+            printf("%s[", r ? "," : "");
+            for (uint32_t i = begin[r]; i < begin[r + 1]; i++)
+                printf("%s%" PRIu64, i > begin[r] ? "," : "", batch->list_ids[f][i]);
+            printf("]");
+        }
         printf("]");
     }
-    printf("]],\"domains\":[");
+    printf("],\"ages\":[");
+    for (size_t r = 0; r < batch->rows && lists > 1; r++) {
+        const uint32_t *begin = batch->list_begin + stride + 1;
+        printf("%s[", r ? "," : "");
+        for (uint32_t i = begin[r]; i < begin[r + 1]; i++)
+            printf("%s%" PRIu32, i > begin[r] ? "," : "", batch->list_ages[1][i]);
+        printf("]");
+    }
+    printf("],\"domains\":[");
     for (size_t r = 0; r < batch->rows; r++)
         printf("%s%" PRIu32, r ? "," : "", batch->domains[r]);
     printf("],");
@@ -396,8 +186,8 @@ static void batch_print(const struct minibatch *batch, size_t labels) {
 }
 
 // Final labels for the auxiliary classifiers, some rows left out.
-static void late_fill(struct minibatch *batch, struct rng *rng, uint64_t step) {
-    batch_fill(batch, rng, step);
+static void late_fill(struct minibatch *batch, struct rng *rng, uint64_t step, bool sequences) {
+    batch_fill(batch, rng, step, sequences);
     for (size_t h = 0; h < HEADS; h++)
         for (size_t r = 0; r < batch->rows; r++) {
             batch->labels[h * batch->capacity + r] = rng_below(rng, 3) == 0;
@@ -453,16 +243,16 @@ static void rows_print(const struct model *model) {
 
 static void case_run(const struct named_case *chosen, uint64_t steps) {
     struct error err;
+    bool sequences = chosen->model.sequences != MODEL_SEQUENCES_NONE;
+    size_t lists = sequences ? 2 : 1;
     struct model_spec spec = {.fields = fields,
-                              .field_count = 3,
+                              .field_count = sequences ? 4 : 3,
                               .categorical_count = 2,
                               .numeric_count = NUMERIC,
                               .task_count = TASKS,
                               .table_count = TABLES,
                               .settings = chosen->model};
-    for (size_t i = 0; i < sizeof policies / sizeof *policies; i++)
-        if (strcmp(policies[i].name, chosen->name) == 0)
-            memcpy(spec.labels, policies[i].labels, sizeof policies[i].labels);
+    named_case_labels(chosen, spec.labels);
     spec.given[1] = 1; // read under ESMM: a chain of three
     spec.given[2] = 2;
     struct learner_settings settings = chosen->learner;
@@ -490,18 +280,18 @@ static void case_run(const struct named_case *chosen, uint64_t steps) {
     printf("\"batches\":[");
     for (uint64_t step = 0; step < steps; step++) {
         struct learner_report report;
-        batch_fill(&batch, &rng, step);
+        batch_fill(&batch, &rng, step, sequences);
         for (uint32_t domain = 1; domain < 4 && spec.settings.domains != MODEL_DOMAINS_NONE;
              domain++)
             for (size_t r = 0; r < batch.rows; r++)
                 if (batch.domains[r] == domain)
                     must(learner_domain_add(learner, domain, &err), &err);
         printf("%s{\"learn\":", step ? ",\n" : "");
-        batch_print(&batch, TASKS);
+        batch_print(&batch, TASKS, lists);
         if (learner->late.count > 0) {
-            late_fill(&late, &late_rng, step);
+            late_fill(&late, &late_rng, step, sequences);
             printf(",\n\"late\":");
-            batch_print(&late, HEADS);
+            batch_print(&late, HEADS, lists);
             must(learner_learn_late(learner, &late, &err), &err);
         }
         printf("}");
@@ -518,13 +308,13 @@ static void case_run(const struct named_case *chosen, uint64_t steps) {
 
 int main(int argc, char **argv) {
     if (argc == 1) {
-        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-            printf("%s\n", cases[i].name);
+        for (size_t i = 0; i < named_case_count; i++)
+            printf("%s\n", named_cases[i].name);
         return 0;
     }
-    for (size_t i = 0; argc == 3 && i < sizeof cases / sizeof *cases; i++) {
-        if (strcmp(cases[i].name, argv[1]) == 0) {
-            case_run(&cases[i], (uint64_t)strtoull(argv[2], NULL, 10));
+    for (size_t i = 0; argc == 3 && i < named_case_count; i++) {
+        if (strcmp(named_cases[i].name, argv[1]) == 0) {
+            case_run(&named_cases[i], (uint64_t)strtoull(argv[2], NULL, 10));
             return 0;
         }
     }

@@ -33,6 +33,92 @@ class Shape:
         self.normed = settings["norm"] == "moving" and self.embedded > 0
         self.wide = tasks if settings["wide"] else 0
         self.auxiliary = self.star and settings["auxiliary"]
+        self.sequence = None  # a Sequence
+
+
+class Sequence:
+    """A behaviour sequence: the newest `length` items of list column 1, compared to field `target`."""
+
+    POSITIONS = 65  # the target's, then 64 of items
+    LEAK = .01
+    NORM_FLOOR = 1e-6
+
+    def __init__(self, settings, table, dimension, target, length):
+        self.kind, self.heads = settings["sequences"], settings["sequence_heads"]
+        self.readout, self.table, self.dimension = settings["sequence_readout"], table, dimension
+        self.target, self.length = target, length
+
+    def items(self, batch, row):
+        return [int(i) for i in batch["lists"][1][row][-self.length:]]
+
+    def ids(self, batch):
+        found = [i for row in range(len(batch["domains"])) for i in self.items(batch, row)]
+        return found + ([] if self.kind == "mean" else [int(i) for i in batch["ids"][self.target]])
+
+    def position(self, age):
+        """1 + the whole half-doublings of 1 + age in seconds."""
+        whole = (1 + age).bit_length() - 1
+        return min(1 + 2 * whole + (1 if (1 + age) ** 2 >= 2 ** (2 * whole + 1) else 0), self.POSITIONS - 1)
+
+    def pooled(self, forward, batch, row):
+        """One row's columns: a node of one row."""
+        items, d = self.items(batch, row), self.dimension
+        place, table = forward.place[self.table], forward.row_nodes[self.table]
+        def read(ids):
+            return table[np.array([place.get(i, place[0]) for i in ids], dtype=int)][:, :d]
+        if self.kind == "mean":
+            if not items:
+                return ad.Node(np.zeros((1, d)))
+            return ad.Node(np.full((1, len(items)), 1 / len(items))) @ read(items)
+        target = int(batch["ids"][self.target][row])
+        if self.kind == "attention":
+            return self.attention(forward.nodes, read(items), read([target])) if items else \
+                ad.Node(np.zeros((1, d)))
+        ages = batch["ages"][row][-self.length:] if items else []
+        positions = [0] + [self.position(age) for age in ages]
+        return self.transformer(forward.nodes, read([target] + items), positions)
+
+    def leaky(self, x):
+        return ad.relu(x) + ad.relu(x * -1) * -self.LEAK
+
+    def attention(self, nodes, items, target):
+        """Zhou et al., KDD 2018, eq. 3: weights of a small network, not normalised."""
+        many = ad.rows([target] * len(items.value))
+        inputs = ad.columns([items, many, items + many * -1, items * many])
+        hidden = self.leaky(inputs @ nodes["sequence.0.hidden.weight"] + nodes["sequence.0.hidden.bias"])
+        weights = hidden @ nodes["sequence.0.output.weight"] + nodes["sequence.0.output.bias"]
+        return ad.Node(np.ones((1, len(items.value)))) @ (items * weights)
+
+    def norm(self, x, gamma, beta):
+        d = self.dimension
+        mean = ad.Node(np.full((d, d), 1 / d))
+        centred = x + (x @ mean) * -1
+        variance = (centred * centred) @ mean + self.NORM_FLOOR
+        return centred * ad.power(variance, -.5) * gamma + beta
+
+    def transformer(self, nodes, items, positions):
+        """Chen et al. 2019, eq. 1-7, of all places; then what is read."""
+        def tensor(name):
+            return nodes["sequence.0." + name]
+        x = items + tensor("position")[np.array(positions)]
+        q, k, v = (x @ tensor(name) for name in ("query", "key", "value"))
+        width, outs = self.dimension // self.heads, []
+        for h in range(self.heads):
+            part = slice(h * width, (h + 1) * width)
+            scores = (q[:, part] @ ad.transpose(k[:, part])) * (1 / np.sqrt(width))
+            outs.append(ad.softmax(scores) @ v[:, part])
+        s = self.norm(x + ad.columns(outs) @ tensor("mix"), tensor("norm.0.gamma"), tensor("norm.0.beta"))
+        hidden = self.leaky(s @ tensor("hidden.weight") + tensor("hidden.bias"))
+        f = self.norm(s + hidden @ tensor("output.weight") + tensor("output.bias"),
+                      tensor("norm.1.gamma"), tensor("norm.1.beta"))
+        count = len(positions)
+        if self.readout == "target":
+            return f[0:1]
+        if self.readout == "mean":
+            return ad.Node(np.full((1, count), 1 / count)) @ f
+        newest_first = [f[0:1]] + [f[i:i + 1] for i in range(count - 1, 0, -1)]
+        rest = self.length + 1 - count
+        return ad.columns(newest_first + [ad.Node(np.zeros((1, rest * self.dimension)))])
 
 
 class Forward:
@@ -89,6 +175,8 @@ class Forward:
             for f, (of_table, _, _) in enumerate(self.shape.fields):
                 if of_table == t:
                     ids += [int(i) for i in self._occurrences(f)[1]]
+            if self.shape.sequence and self.shape.sequence.table == t:
+                ids += self.shape.sequence.ids(self.batch)
             ids = [i for i in dict.fromkeys(ids) if i in table]
             self.row_ids.append(ids)
             self.row_nodes.append(ad.Node(np.array([table[i] for i in ids])))
@@ -107,6 +195,9 @@ class Forward:
             if self.shape.wide:
                 linear = pooled[:, dimension:]
                 wide = linear if wide is None else wide + linear
+        if self.shape.sequence:
+            parts.append(ad.rows([self.shape.sequence.pooled(self, self.batch, row)
+                                  for row in range(count)]))
         return ad.columns(parts), wide
 
     def _numbers(self):

@@ -44,6 +44,12 @@ static struct spec_feature features[] = {
      .vocabulary = "item",
      .length_max = 1},
     {.name = "price", .kind = SPEC_NUMERIC, .length_max = 1},
+    {.name = "recent",
+     .kind = SPEC_SEQUENCE,
+     .dimension = 8,
+     .vocabulary = "item",
+     .length_max = 4,
+     .times = "recent.time"},
 };
 static struct spec_task tasks[] = {
     {.name = "click",
@@ -66,6 +72,9 @@ static struct spec_task tasks[] = {
 static const char *gate_fields[] = {"item_id", "user_id"};
 static int64_t trunk_layers[] = {12, 8}, tower_layers[] = {6}, auxiliary_layers[] = {4};
 static const struct model_settings model_settings = {.sharing = MODEL_PLE,
+                                                     .sequences = MODEL_SEQUENCES_TRANSFORMER,
+                                                     .sequence_heads = 2,
+                                                     .sequence_hidden = 6,
                                                      .task_experts = 1,
                                                      .levels = 2,
                                                      .experts = 3,
@@ -227,6 +236,37 @@ void bed_step_until(uint64_t version) {
     }
 }
 
+enum { RECENT = 4, NOW_S = 1700000000 };
+
+// Item k of a row's sequence, 0 the newest, came 10 k^2 + number % 7 s before.
+static uint64_t recent_item(uint64_t number, uint64_t k) {
+    return hash_mix(number * 8 + k) % (ITEMS + 5);
+}
+
+// In no order, and one more than there is room for; the rest may not be said of it.
+static void recent_put(uint64_t number, struct freshet_row *row) {
+    assert_int_equal(freshet_row_set_time(row, NOW_S * INT64_C(1000) + 500), FRESHET_SCORER_OK);
+    for (uint64_t i = 0; i <= RECENT; i++) {
+        uint64_t k = (i + number) % (RECENT + 1);
+        char text[24];
+        snprintf(text, sizeof text, "%llu", (unsigned long long)recent_item(number, k));
+        int64_t time_ms = (NOW_S - (int64_t)(10 * k * k + number % 7)) * INT64_C(1000);
+        assert_int_equal(freshet_row_add_item(row, "recent", text, time_ms), FRESHET_SCORER_OK);
+    }
+    assert_int_equal(freshet_row_set_text(row, "recent", "7"), FRESHET_SCORER_INVALID);
+    assert_int_equal(freshet_row_add_item(row, "history", "7", 0), FRESHET_SCORER_INVALID);
+}
+
+static void recent_append(uint64_t number, struct minibatch *batch) {
+    uint64_t ids[RECENT];
+    uint32_t ages[RECENT];
+    for (uint64_t k = 0; k < RECENT; k++) {
+        ids[RECENT - 1 - k] = item_id(recent_item(number, k));
+        ages[RECENT - 1 - k] = (uint32_t)(10 * k * k + number % 7);
+    }
+    must(minibatch_list_append(batch, 1, ids, ages, RECENT, &err));
+}
+
 void bed_row(uint64_t number, struct freshet_row *row, struct minibatch *batch) {
     static const char *const domains[] = {"home", "feed", "elsewhere"};
     uint64_t draw = hash_mix(number);
@@ -244,6 +284,7 @@ void bed_row(uint64_t number, struct freshet_row *row, struct minibatch *batch) 
             assert_int_equal(freshet_row_set_integer(row, "history", (int64_t)list[i]),
                              FRESHET_SCORER_OK);
         assert_int_equal(freshet_row_set_number(row, "price", price), FRESHET_SCORER_OK);
+        recent_put(number, row);
         assert_int_equal(freshet_row_set_domain(row, domains[domain]), FRESHET_SCORER_OK);
     }
     if (batch) {
@@ -252,7 +293,8 @@ void bed_row(uint64_t number, struct freshet_row *row, struct minibatch *batch) 
         batch->ids[batch->capacity + at] = item_id(item);
         for (size_t i = 0; i < listed; i++)
             list[i] = item_id(list[i]);
-        must(minibatch_list_append(batch, 0, list, listed, &err));
+        must(minibatch_list_append(batch, 0, list, NULL, listed, &err));
+        recent_append(number, batch);
         batch->numbers[at] = (float)price;
         batch->domains[at] = domain == 2 ? MINIBATCH_DOMAIN_UNKNOWN : (uint32_t)domain + 1;
         batch->rows++;
@@ -367,6 +409,8 @@ int bed_begin(void **state) {
     struct model_settings model = model_settings;
     if (variant && variant->domains != MODEL_DOMAINS_NONE)
         model.domains = variant->domains;
+    if (model.domains == MODEL_DOMAINS_SEPARATE)
+        model.sequences = MODEL_SEQUENCES_MEAN; // a Transformer has weights that are shared
     if (model.domains == MODEL_DOMAINS_PEPNET)
         model.gate_fields = (struct option_texts){gate_fields, 2};
     must(shape_of_spec(&bed.spec, &model, &bed.run, &bed.shape, &err));

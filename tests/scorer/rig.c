@@ -136,14 +136,24 @@ void rig_settle(struct rig *rig) {
     }
 }
 
+static unsigned char *put(unsigned char *at, uint64_t value, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++)
+        at[i] = (unsigned char)(value >> (8 * i));
+    return at + bytes;
+}
+
 void rig_serve(struct rig *rig, uint64_t impression, uint64_t item, int64_t time_ms,
                float *probabilities) {
-    uint64_t ids[2] = {1 + impression % 17, item}, list[3];
+    uint64_t ids[2] = {1 + impression % 17, item};
     float number = impression % 5 == 0 ? NAN : (float)(impression % 7) / 7;
-    unsigned char lists[4 + sizeof list] = {(unsigned char)(impression % 3)};
+    unsigned char lists[128] = {(unsigned char)(impression % 3)}, *at = lists + 4;
     for (uint64_t i = 0; i < impression % 3; i++)
-        list[i] = 100 + item % 5 + i;
-    memcpy(lists + 4, list, impression % 3 * sizeof *list);
+        at = put(at, 100 + item % 5 + i, 8);
+    at = put(at, impression % 4, 4);
+    for (uint64_t i = 0; i < impression % 4; i++)
+        at = put(at, item + item % 2 * (i % 2), 8);
+    for (uint64_t i = impression % 4; i > 0; i--)
+        at = put(at, i * i, 4);
     struct freshet_row *row = freshet_row_new(rig->scorer);
     char text[256] = "";
     assert_non_null(row);

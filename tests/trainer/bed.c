@@ -17,12 +17,14 @@ static int64_t layers[] = {8}, towers[] = {4};
 static const char *by_item[] = {"item"}, *by_cross[] = {"user", "domain"}, *of_click[] = {"click"};
 
 static void bed_spec(struct bed *bed) {
-    static const char *const names[4] = {"user", "item", "tags", "price"};
-    static const int kinds[4] = {SPEC_CATEGORICAL, SPEC_CATEGORICAL, SPEC_MULTI, SPEC_NUMERIC};
-    for (size_t i = 0; i < 4; i++)
+    static const char *const names[5] = {"user", "item", "tags", "price", "before"};
+    static const int kinds[5] = {SPEC_CATEGORICAL, SPEC_CATEGORICAL, SPEC_MULTI, SPEC_NUMERIC,
+                                 SPEC_SEQUENCE};
+    for (size_t i = 0; i < 5; i++)
         bed->features[i] = (struct spec_feature){.name = names[i],
                                                  .path = "",
-                                                 .vocabulary = "",
+                                                 .vocabulary = i == 4 ? "item" : "",
+                                                 .times = i == 4 ? "before.time" : "",
                                                  .kind = kinds[i],
                                                  .dimension = 4,
                                                  .length_max = 10};
@@ -45,7 +47,7 @@ static void bed_spec(struct bed *bed) {
     bed->rates[1].by = (struct option_texts){by_cross, 2};
     bed->rates[1].tasks = (struct option_texts){of_click, 1};
     bed->rates[1].admit = 2;
-    bed->spec = (struct spec){.features = {bed->features, 4},
+    bed->spec = (struct spec){.features = {bed->features, 5},
                               .rates = {bed->rates, 2},
                               .rates_lag_ms = 20,
                               .tasks = {bed->tasks, BED_TASKS},
@@ -56,6 +58,9 @@ static void bed_spec(struct bed *bed) {
 
 static void bed_settings(struct bed *bed) {
     bed->model = (struct model_settings){.sharing = MODEL_MMOE,
+                                         .sequences = MODEL_SEQUENCES_TRANSFORMER,
+                                         .sequence_heads = 2,
+                                         .sequence_hidden = 6,
                                          .experts = 2,
                                          .levels = 1,
                                          .expert_layers = {layers, 1},
@@ -173,6 +178,11 @@ void bed_put(struct bed *bed, int32_t partition, uint32_t kind, uint64_t impress
     u32_put(&lists, (uint32_t)(impression % 3));
     for (uint64_t i = 0; i < impression % 3; i++)
         wire_put_fixed64(&lists, 100 + item % 5 + i);
+    u32_put(&lists, (uint32_t)(impression % 4));
+    for (uint64_t i = 0; i < impression % 4; i++)
+        wire_put_fixed64(&lists, item + item % 2 * (i % 2));
+    for (uint64_t i = impression % 4; i > 0; i--)
+        u32_put(&lists, (uint32_t)(i * i));
     wire_put_float(&labels, click < 0 ? 0 : click);
     wire_put_float(&labels, like < 0 ? 0 : like);
     wire_put_float(&weights, bed->weight);

@@ -18,7 +18,7 @@ enum { BED_PARTITIONS = 2, BED_TASKS = 2 };
 // Two tasks (click, like), features user, item (categorical), tags (list), price (number).
 struct bed {
     struct spec spec;
-    struct spec_feature features[4];
+    struct spec_feature features[5];
     struct spec_task tasks[BED_TASKS];
     struct spec_rate rates[2]; // by item, of both tasks; by user and domain, of clicks
     struct model_settings model;

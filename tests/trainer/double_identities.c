@@ -427,6 +427,72 @@ static void moments_reach_the_mean_and_variance_of_all_rows(void **state) {
     learner_free(learner);
 }
 
+// Logits of a batch, its sequences as they are or the other way round.
+static void logits_of(struct learner *learner, bool reversed, float *logits) {
+    const struct model_spec *spec = model_spec_of(learner_model(learner));
+    struct minibatch batch;
+    struct error err;
+    assert_int_equal(minibatch_init(&batch, spec, FIXTURE_ROWS, &err), STATUS_OK);
+    fixture_batch(&batch, spec, 99, 4);
+    for (size_t list = 1; list < 3 && reversed; list++)
+        for (size_t r = 0; r < FIXTURE_ROWS; r++) {
+            const uint32_t *begin = batch.list_begin + list * (batch.capacity + 1) + r;
+            for (uint32_t low = begin[0], high = begin[1]; low + 1 < high; low++, high--) {
+                uint64_t id = batch.list_ids[list][low];
+                batch.list_ids[list][low] = batch.list_ids[list][high - 1];
+                batch.list_ids[list][high - 1] = id;
+            }
+        }
+    assert_int_equal(learner_predict(learner, &batch, logits, &err), STATUS_OK);
+    minibatch_deinit(&batch, spec);
+}
+
+static double apart(const float *logits, const float *other) {
+    double most = 0;
+    for (size_t i = 0; i < FIXTURE_TASKS * FIXTURE_ROWS; i++)
+        most = fmax(most, fabs((double)logits[i] - (double)other[i]));
+    return most;
+}
+
+static void check_order_and_padding(enum model_readout readout) {
+    struct learner_settings settings = fixture_settings();
+    struct model_spec spec = fixture_spec_sequences(MODEL_SEQUENCES_TRANSFORMER);
+    struct model_field fields[6];
+    float logits[FIXTURE_TASKS * FIXTURE_ROWS], other[FIXTURE_TASKS * FIXTURE_ROWS];
+    memcpy(fields, fixture_sequence_fields, sizeof fields);
+    fields[4].timed = false;
+    fields[4].length = fields[5].length = 3; // of all lists that come
+    spec.fields = fields;
+    spec.settings.sequence_readout = readout;
+    struct learner *learner = fixture_learner(&spec, &settings);
+    fields[4].length = fields[5].length = 17;
+    struct learner *roomy = fixture_learner(&spec, &settings);
+    fixture_learn(learner, 1, 20, 1);
+    fixture_learn(roomy, 1, 20, 1);
+    logits_of(learner, false, logits);
+    logits_of(roomy, false, other);
+    assert_true(apart(logits, other) <= 0);
+    logits_of(learner, true, other);
+    assert_true(apart(logits, other) > 1e-4);
+    const char *const names[] = {"sequence.0.position", "sequence.1.position"};
+    for (size_t s = 0; s < 2; s++) {
+        const struct model_tensor *position = tensor_of(learner, names[s]);
+        memset(position->data, 0, position->rows * position->columns * sizeof(real));
+    }
+    model_settle(learner_model(learner));
+    logits_of(learner, false, logits);
+    logits_of(learner, true, other);
+    assert_true(apart(logits, other) < 1e-5); // floats
+    learner_free(learner);
+    learner_free(roomy);
+}
+
+static void a_transformer_knows_order_by_positions_alone_and_padding_not_at_all(void **state) {
+    (void)state;
+    check_order_and_padding(MODEL_READOUT_TARGET);
+    check_order_and_padding(MODEL_READOUT_MEAN);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_mmoe_of_one_expert_is_the_shared_bottom),
@@ -443,6 +509,7 @@ int main(void) {
         cmocka_unit_test(without_relaxing_metabalance_is_the_plain_sum),
         cmocka_unit_test(one_pass_for_all_tasks_equals_a_pass_each),
         cmocka_unit_test(few_labels_of_a_task_do_not_weigh_like_a_whole_batch),
+        cmocka_unit_test(a_transformer_knows_order_by_positions_alone_and_padding_not_at_all),
         cmocka_unit_test(moments_reach_the_mean_and_variance_of_all_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,7 +74,8 @@ static void forward(struct learner *learner, const struct minibatch *batch) {
                      learner->workers[0].counts);
         inputs_look_up(learner->model, batch, lane->first, &learner->act, lane,
                        &learner->workers[0].set, learner->slots + lane->first, FIXTURE_ROWS);
-        inputs_gather(learner->model, batch, &resolved, &learner->act, lane);
+        inputs_gather(learner->model, batch, &resolved, &learner->act, lane,
+                      learner->workers[0].network);
         network_forward(learner->model, &learner->act, lane, learner->workers[0].network);
     }
 }

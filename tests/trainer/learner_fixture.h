@@ -23,6 +23,21 @@ static const struct model_field fixture_fields[] = {
     {.name = "friend", .table = 0, .dimension = 4},
     {.name = "tags", .table = 2, .dimension = 3, .multi = true},
 };
+// The same with two sequences, the second shorter than the lists that come.
+static const struct model_field fixture_sequence_fields[] = {
+    {.name = "user", .table = 0, .dimension = 4},
+    {.name = "author", .table = 1, .dimension = 3},
+    {.name = "friend", .table = 0, .dimension = 4},
+    {.name = "tags", .table = 2, .dimension = 3, .multi = true},
+    {.name = "met",
+     .table = 0,
+     .dimension = 4,
+     .multi = true,
+     .length = 3,
+     .target = 1,
+     .timed = true},
+    {.name = "read", .table = 1, .dimension = 3, .multi = true, .length = 2, .target = 2},
+};
 static int64_t fixture_experts[] = {6, 5};
 static int64_t fixture_tower[] = {4};
 static int64_t fixture_auxiliary[] = {5, 3};
@@ -50,6 +65,16 @@ static inline struct model_spec fixture_spec(void) {
                      .embedding_init = 0.3,
                      .seed = 7},
     };
+}
+
+static inline struct model_spec fixture_spec_sequences(enum model_sequences sequences) {
+    struct model_spec spec = fixture_spec();
+    spec.fields = fixture_sequence_fields;
+    spec.field_count = 6;
+    spec.settings.sequences = sequences;
+    spec.settings.sequence_heads = 1;
+    spec.settings.sequence_hidden = 5;
+    return spec;
 }
 
 // All that the model can do at once.
@@ -145,10 +170,13 @@ static inline void fixture_batch(struct minibatch *batch, const struct model_spe
                 rng_below(&rng, f == 1 ? 4 : 12); // field 1 repeats its ids
         for (size_t l = 0; l < spec->field_count - spec->categorical_count; l++) {
             uint64_t ids[4];
+            uint32_t ages[4] = {0};
             size_t count = (size_t)rng_below(&rng, 4);
             for (size_t i = 0; i < count; i++)
                 ids[i] = rng_below(&rng, 9);
-            assert_int_equal(minibatch_list_append(batch, l, ids, count, &err), STATUS_OK);
+            for (size_t i = 0; i < count && spec->fields[spec->categorical_count + l].timed; i++)
+                ages[i] = (uint32_t)rng_below(&rng, 40);
+            assert_int_equal(minibatch_list_append(batch, l, ids, ages, count, &err), STATUS_OK);
         }
         for (size_t i = 0; i < spec->numeric_count; i++)
             batch->numbers[i * batch->capacity + r] =

@@ -1,5 +1,4 @@
-// The learner: independence of threads, exact continuation, prediction, bad rows, domains,
-// refusals.
+// The learner: independence of threads, exact continuation, prediction, bad rows, domains.
 #include "tests/trainer/learner_fixture.h"
 
 #include "base/memory.h"
@@ -76,6 +75,13 @@ static void each_settings(void (*check)(const struct model_spec *spec,
     settings.schedule_steps = 5;
     settings.learning_rate_floor = 0.0005;
     check(&spec, &settings);
+    for (int kind = MODEL_SEQUENCES_MEAN; kind <= MODEL_SEQUENCES_TRANSFORMER; kind++) {
+        spec = fixture_spec_sequences((enum model_sequences)kind);
+        spec.settings.norm = MODEL_NORM_MOVING;
+        settings.balance =
+            kind == MODEL_SEQUENCES_MEAN ? LEARNER_BALANCE_FIXED : LEARNER_BALANCE_METABALANCE;
+        check(&spec, &settings);
+    }
 }
 
 static uint64_t learn_with_threads(const struct model_spec *spec, struct learner_settings settings,
@@ -163,10 +169,8 @@ static void damaged_or_foreign_state_is_refused(void **state) {
     buffer_deinit(&bytes);
 }
 
-static void prediction_equals_the_forward_pass_of_training(void **state) {
-    (void)state;
+static void check_prediction(struct model_spec spec) {
     struct error err;
-    struct model_spec spec = fixture_spec_whole();
     spec.settings.unknown_share = 0;
     struct learner_settings settings = fixture_settings();
     struct learner *learner = fixture_learner(&spec, &settings);
@@ -192,6 +196,13 @@ static void prediction_equals_the_forward_pass_of_training(void **state) {
         assert_true(fabs(report.loss[k] * (double)report.labelled[k] - expected[k]) < 1e-9);
     minibatch_deinit(&batch, &spec);
     learner_free(learner);
+}
+
+static void prediction_equals_the_forward_pass_of_training(void **state) {
+    (void)state;
+    check_prediction(fixture_spec_whole());
+    check_prediction(fixture_spec_sequences(MODEL_SEQUENCES_ATTENTION));
+    check_prediction(fixture_spec_sequences(MODEL_SEQUENCES_TRANSFORMER));
 }
 
 static void an_id_without_a_row_reads_the_default_row(void **state) {
@@ -261,9 +272,8 @@ static void a_row_with_a_bad_label_is_skipped_and_leaves_no_trace(void **state) 
     learner_free(other);
 }
 
-static void check_poisoned_row(int balance) {
+static void check_poisoned_row(struct model_spec spec, int balance) {
     struct error err;
-    struct model_spec spec = fixture_spec();
     struct learner_settings settings = fixture_settings();
     settings.balance = balance;
     struct learner *learner = fixture_learner(&spec, &settings);
@@ -289,7 +299,10 @@ static void check_poisoned_row(int balance) {
 static void a_poisoned_embedding_row_stays_alone(void **state) {
     (void)state;
     for (int balance = 0; balance < LEARNER_BALANCES; balance++)
-        check_poisoned_row(balance);
+        check_poisoned_row(fixture_spec(), balance);
+    for (int kind = MODEL_SEQUENCES_MEAN; kind <= MODEL_SEQUENCES_TRANSFORMER; kind++)
+        check_poisoned_row(fixture_spec_sequences((enum model_sequences)kind),
+                           LEARNER_BALANCE_METABALANCE);
 }
 
 // Gradients so large that their squares overflow: no method may make a number of them.
@@ -436,87 +449,6 @@ static void changed_rows_and_slices_tell_all_there_is(void **state) {
     learner_free(learner);
 }
 
-static void refused(const struct model_spec *spec, const struct learner_settings *settings,
-                    size_t target, const char *reason) {
-    struct error err;
-    struct learner *learner = NULL;
-    assert_int_equal(learner_new(spec, settings, fixture_weights, target, &learner, &err),
-                     STATUS_INVALID);
-    if (!strstr(err.message, reason))
-        print_message("expected `%s` in: %s\n", reason, err.message);
-    assert_non_null(strstr(err.message, reason));
-}
-
-static void settings_that_cannot_work_are_refused_by_name(void **state) {
-    (void)state;
-    struct model_spec spec = fixture_spec();
-    struct learner_settings settings = fixture_settings();
-    settings.lanes = 5;
-    refused(&spec, &settings, 0, "lanes`: 5 does not divide batch_rows 24");
-    settings = fixture_settings();
-    settings.balance = LEARNER_BALANCE_METABALANCE;
-    settings.target_task = "";
-    refused(&spec, &settings, 0, "target_task");
-    settings.target_task = "like";
-    refused(&spec, &settings, 3, "target_task");
-    spec.task_count = 1;
-    for (int balance = LEARNER_BALANCE_METABALANCE; balance < LEARNER_BALANCES; balance++) {
-        settings.balance = balance;
-        refused(&spec, &settings, 0, "two tasks");
-    }
-    spec = fixture_spec();
-    settings = fixture_settings();
-    settings.balance = LEARNER_BALANCE_CAGRAD;
-    settings.caution = 1;
-    refused(&spec, &settings, 0, "caution");
-    settings.balance = LEARNER_BALANCE_DWA;
-    settings.temperature = 0;
-    refused(&spec, &settings, 0, "temperature");
-    settings.balance = LEARNER_BALANCE_FAMO;
-    settings.balance_rate = NAN;
-    refused(&spec, &settings, 0, "balance_rate");
-    settings = fixture_settings();
-    spec = fixture_spec();
-    spec.categorical_count = 4;
-    refused(&spec, &settings, 0, "tags");
-    spec = fixture_spec();
-    struct model_field fields[4];
-    memcpy(fields, fixture_fields, sizeof fields);
-    fields[2].dimension = 5;
-    spec.fields = fields;
-    refused(&spec, &settings, 0, "friend");
-    spec = fixture_spec();
-    spec.settings.expert_layers.count = 0;
-    refused(&spec, &settings, 0, "expert_layers");
-    spec = fixture_spec();
-    spec.settings.sharing = MODEL_PLE;
-    spec.settings.levels = 9;
-    refused(&spec, &settings, 0, "levels");
-    spec.settings.levels = 1;
-    spec.settings.relation = MODEL_ESMM;
-    refused(&spec, &settings, 0, "click task");
-    spec.given[1] = 3;
-    spec.given[2] = 2;
-    refused(&spec, &settings, 0, "circle");
-    spec.given[1] = 9;
-    refused(&spec, &settings, 0, "lead nowhere");
-    spec = fixture_spec();
-    spec.settings.expert_dropout = 1;
-    refused(&spec, &settings, 0, "expert_dropout");
-    static const char *no_field[] = {"author", "weather"}, *twice[] = {"author", "author"};
-    spec = fixture_spec_gated();
-    spec.settings.gate_fields = (struct option_texts){no_field, 2};
-    refused(&spec, &settings, 0, "`weather`");
-    spec.settings.gate_fields = (struct option_texts){twice, 2};
-    refused(&spec, &settings, 0, "twice");
-    spec = fixture_spec_gated();
-    spec.settings.gate_units = 0;
-    refused(&spec, &settings, 0, "gate_units");
-    spec = fixture_spec_gated();
-    spec.settings.domains = MODEL_DOMAINS_STAR;
-    refused(&spec, &settings, 0, "domains: pepnet");
-}
-
 static void a_batch_too_large_is_refused_and_an_empty_one_changes_nothing(void **state) {
     (void)state;
     struct error err;
@@ -566,7 +498,6 @@ int main(void) {
         cmocka_unit_test(a_batch_of_one_domain_leaves_the_others_alone),
         cmocka_unit_test(a_new_domain_starts_from_unknown),
         cmocka_unit_test(changed_rows_and_slices_tell_all_there_is),
-        cmocka_unit_test(settings_that_cannot_work_are_refused_by_name),
         cmocka_unit_test(a_batch_too_large_is_refused_and_an_empty_one_changes_nothing),
         cmocka_unit_test(every_failed_allocation_is_reported_and_nothing_leaks),
     };

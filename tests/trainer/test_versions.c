@@ -286,7 +286,10 @@ static void assert_spec_whole(struct bed *bed, const json_t *spec) {
     const char *text = json_string_value(json_object_get(spec, "model"));
     assert_non_null(text);
     OK(spec_text_read(text, strlen(text), &arena, &shape, NULL));
-    assert_int_equal(shape.field_count, 3);
+    assert_int_equal(shape.field_count, 4);
+    assert_int_equal(shape.fields[3].length, 10);
+    assert_int_equal(shape.fields[3].target, 2);
+    assert_true(shape.fields[3].timed);
     assert_int_equal(shape.categorical_count, 2);
     assert_int_equal(shape.task_count, BED_TASKS);
     assert_string_equal(shape.fields[2].name, "tags");
