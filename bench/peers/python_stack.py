@@ -58,8 +58,8 @@ def ids_of(args):
 
 
 def fill(args, topic, ids):
-    created = AdminClient({"bootstrap.servers": args.brokers}).create_topics([NewTopic(topic, PARTITIONS, 1)])
-    created[topic].result(30)
+    admin = AdminClient({"bootstrap.servers": args.brokers})  # must live until the answer is there
+    admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
     producer = Producer({"bootstrap.servers": args.brokers, "linger.ms": 20, "compression.type": "lz4",
                          "queue.buffering.max.messages": 1_000_000})
     ids = ids.tolist()
