@@ -13,8 +13,8 @@
 #include "base/hash.h"
 #include "base/rng.h"
 #include "base/wire.h"
-#include "config/config.h"
 #include "ingest/decoder.h"
+#include "tests/ingest/decode_root.h"
 
 #define START_MS INT64_C(1650812741436)
 #define RUNS_MAX 101
@@ -39,31 +39,9 @@ static const char yaml[] =
     "    - {name: impressions, topic: i, role: impression, schema: schemas/impression.avsc,"
     " time: event_time, key: [impression_id]}\n";
 
-struct root {
-    struct ingest_settings ingest;
-    struct spec data;
-};
-static const struct option root_rows[] = {
-    {.key = "ingest",
-     .type = OPTION_SECTION,
-     .offset = offsetof(struct root, ingest),
-     .table = &ingest_options,
-     .help = "Ingest."},
-    {.key = "data",
-     .type = OPTION_SECTION,
-     .offset = offsetof(struct root, data),
-     .table = &spec_options,
-     .help = "Data."},
-};
-static const struct option_table root_options = {.title = "bench",
-                                                 .help = "Bench.",
-                                                 .struct_bytes = sizeof(struct root),
-                                                 .options = root_rows,
-                                                 .count = 2};
-
 struct bench {
     struct arena arena;
-    struct root root;
+    struct decode_root root;
     struct decoder *decoder;
     struct buffer bytes;
     struct log_record *records;
@@ -187,9 +165,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     arena_init(&bench.arena, 4096);
-    check(config_parse("bench", yaml, strlen(yaml), &root_options, &bench.root, &bench.arena, &err),
-          &err);
-    check(spec_check(&bench.root.data, &err), &err);
+    check(decode_root_parse("bench", yaml, &bench.arena, &bench.root, &err), &err);
     check(decoder_new(&bench.root.ingest, &bench.root.data, &clock_system, &bench.decoder, &err),
           &err);
     records_make(&bench);

@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/wire.h"
+#include "tests/ingest/decode_root.h"
 
 enum { FIRST_FEEDBACK = 4000, CLICK_DELAY = 1000, CLICK_EVERY = 4, CONVERSION_EVERY = 20 };
 
@@ -39,28 +40,6 @@ static const char yaml[] =
     " schema: schemas/conversion.avsc, time: event_time, key: [impression_id]}\n"
     "  runner: {order: event_time}\n";
 
-struct root {
-    struct ingest_settings ingest;
-    struct spec data;
-};
-static const struct option root_rows[] = {
-    {.key = "ingest",
-     .type = OPTION_SECTION,
-     .offset = offsetof(struct root, ingest),
-     .table = &ingest_options,
-     .help = "Ingest."},
-    {.key = "data",
-     .type = OPTION_SECTION,
-     .offset = offsetof(struct root, data),
-     .table = &spec_options,
-     .help = "Data."},
-};
-static const struct option_table root_options = {.title = "bench",
-                                                 .help = "Bench.",
-                                                 .struct_bytes = sizeof(struct root),
-                                                 .options = root_rows,
-                                                 .count = 2};
-
 void bench_must(enum status status, const struct error *err) {
     if (status == STATUS_OK)
         return;
@@ -82,16 +61,13 @@ double bench_processor(void) {
 void join_config_init(struct join_config *config, int64_t window_ms, const char *store_memory,
                       const char *prefix) {
     struct error err;
-    struct root root = {0};
+    struct decode_root root;
     char text[sizeof(yaml) + 1024];
     int length = snprintf(text, sizeof(text), yaml, (long long)window_ms, (long long)window_ms,
                           prefix, prefix, store_memory, prefix, prefix, prefix);
     REQUIRE(length > 0 && (size_t)length < sizeof(text));
     arena_init(&config->arena, 4096);
-    bench_must(
-        config_parse("bench", text, (size_t)length, &root_options, &root, &config->arena, &err),
-        &err);
-    bench_must(spec_check(&root.data, &err), &err);
+    bench_must(decode_root_parse("bench", text, &config->arena, &root, &err), &err);
     config->ingest = root.ingest;
     config->data = root.data;
 }

@@ -6,32 +6,10 @@
 #include <string.h>
 
 #include "base/wire.h"
-#include "config/config.h"
 #include "ingest/decoder.h"
 #include "ingest/schema.h"
 #include "tests/fuzz/fuzz.h"
-
-struct root {
-    struct ingest_settings ingest;
-    struct spec data;
-};
-static const struct option rows[] = {
-    {.key = "ingest",
-     .type = OPTION_SECTION,
-     .offset = offsetof(struct root, ingest),
-     .table = &ingest_options,
-     .help = "Ingest."},
-    {.key = "data",
-     .type = OPTION_SECTION,
-     .offset = offsetof(struct root, data),
-     .table = &spec_options,
-     .help = "Data."},
-};
-static const struct option_table table = {.title = "fuzz",
-                                          .help = "Fuzz.",
-                                          .struct_bytes = sizeof(struct root),
-                                          .options = rows,
-                                          .count = 2};
+#include "tests/ingest/decode_root.h"
 
 // Whatever Avro has: a recursive record, unions, arrays, maps, enums, fixed, logical times.
 #define RICH                                                                                       \
@@ -110,12 +88,12 @@ static void answers_load(struct decoder *decoder) {
 static struct decoder *the_decoder(void) {
     static struct decoder *decoder;
     static struct arena arena;
-    static struct root root;
+    static struct decode_root root;
     struct error err;
     if (decoder)
         return decoder;
     arena_init(&arena, 4096);
-    enum status status = config_parse("fuzz", yaml, strlen(yaml), &table, &root, &arena, &err);
+    enum status status = decode_root_parse("fuzz", yaml, &arena, &root, &err);
     if (status == STATUS_OK)
         status = decoder_new(&root.ingest, &root.data, &clock_system, &decoder, &err);
     if (status != STATUS_OK)

@@ -13,30 +13,8 @@
 
 #include "base/disk.h"
 #include "base/wire.h"
-#include "config/config.h"
 #include "ingest/decoder.h"
-
-struct decode_root {
-    struct ingest_settings ingest;
-    struct spec data;
-};
-static const struct option decode_root_rows[] = {
-    {.key = "ingest",
-     .type = OPTION_SECTION,
-     .offset = offsetof(struct decode_root, ingest),
-     .table = &ingest_options,
-     .help = "Ingest."},
-    {.key = "data",
-     .type = OPTION_SECTION,
-     .offset = offsetof(struct decode_root, data),
-     .table = &spec_options,
-     .help = "Data."},
-};
-static const struct option_table decode_root_options = {.title = "test",
-                                                        .help = "Test.",
-                                                        .struct_bytes = sizeof(struct decode_root),
-                                                        .options = decode_root_rows,
-                                                        .count = 2};
+#include "tests/ingest/decode_root.h"
 
 #define EVENTS_MAX 64
 struct seen { // a copy of an event
@@ -59,11 +37,7 @@ struct decode_fixture {
 static inline enum status decode_start(struct decode_fixture *f, const char *yaml) {
     f->decoder = NULL;
     arena_init(&f->arena, 4096);
-    memset(&f->root, 0, sizeof(f->root));
-    enum status status = config_parse("test.yaml", yaml, strlen(yaml), &decode_root_options,
-                                      &f->root, &f->arena, &f->err);
-    if (status == STATUS_OK)
-        status = spec_check(&f->root.data, &f->err);
+    enum status status = decode_root_parse("test.yaml", yaml, &f->arena, &f->root, &f->err);
     if (status == STATUS_OK)
         status = decoder_new(&f->root.ingest, &f->root.data, &clock_system, &f->decoder, &f->err);
     return status;

@@ -133,9 +133,7 @@ static void world_init(struct world *w, uint64_t seed) {
     struct error err;
     memset(w, 0, sizeof(*w));
     arena_init(&w->arena, 4096);
-    OK(config_parse("test.yaml", yaml, strlen(yaml), &decode_root_options, &w->root, &w->arena,
-                    &err));
-    OK(spec_check(&w->root.data, &err));
+    OK(decode_root_parse("test.yaml", yaml, &w->arena, &w->root, &err));
     OK(ingest_settings_check(&w->root.ingest, &err));
     w->root.ingest.store_memory_bytes = 1 << 20;
     w->root.ingest.young_age_ms = 300; // so that RocksDB has its share
